@@ -1,0 +1,121 @@
+"""Errors, in two families that never mix: the bench is at fault, or the device under test is.
+
+Allure shows a `BenchFault` as *broken* (the night says nothing about the device) and a `DeviceFault`, being an
+`AssertionError`, as *failed* (the device or its driver did wrong).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class HilError(Exception):
+    """An error that says what was being done, to which device, what came back and what to do next.
+
+    Attributes:
+        code: the number or name the driver, the operating system or the tool gave, if any.
+        device: alias of the device concerned, if one was.
+        operation: what was being done, in words.
+
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | str | None = None,
+        device: str | None = None,
+        operation: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.device = device
+        self.operation = operation
+
+
+class BenchFault(HilError):
+    """Infrastructure failed: a cable, an actuator, a permission, a process of ours. Says nothing about the device."""
+
+
+class DeviceFault(HilError, AssertionError):
+    """The device under test or its driver did wrong: this is what the suites look for."""
+
+
+class UsageError(BenchFault):
+    """What the user wrote (option, file, key, value) cannot be used; the message names it and what was expected."""
+
+
+class NotSupported(BenchFault):
+    """This host, engine or actuator cannot do what was asked, by design."""
+
+
+class NotPermitted(BenchFault):
+    """The bench file does not allow what was asked (reset, unplug, …)."""
+
+
+class DeviceGone(DeviceFault):
+    """The device does not answer any more: removed, off the bus, or lost by its driver."""
+
+
+class DeviceHung(DeviceFault):
+    """An operation did not come back by its deadline."""
+
+
+class DeviceCrashed(DeviceFault):
+    """The process that drives the device died (signal or exit) in the middle of an operation."""
+
+
+class DriverError(DeviceFault):
+    """The driver answered a call with an error code."""
+
+
+class OutOfMemory(DriverError):
+    """The device has not as much free memory as was asked for."""
+
+
+class DataCorrupt(DeviceFault):
+    """Bytes read back are not the bytes written."""
+
+
+def to_dict(error: BaseException, *, device: str | None = None, operation: str | None = None) -> dict[str, Any]:
+    """Describe `error` in builtin types, so that it can cross a process boundary.
+
+    Returns:
+        ``{type, code, device, operation, message}``; the sender adds ``traceback``.
+
+    """
+    if isinstance(error, HilError):
+        device, operation = error.device or device, error.operation or operation
+        code: int | str | None = error.code
+    else:
+        code = error.errno if isinstance(error, OSError) else None
+    return {
+        "type": type(error).__name__,
+        "code": code,
+        "device": device,
+        "operation": operation,
+        "message": str(error),
+    }
+
+
+def from_dict(facts: dict[str, Any]) -> HilError:
+    """Rebuild the error that `to_dict` described, as the same type where it is one of ours.
+
+    A type that is not ours comes back as `BenchFault`: code of ours failed, not the device.
+    """
+    kind = _types().get(facts["type"], BenchFault)
+    message = facts["message"] if kind is not BenchFault or facts["type"] == "BenchFault" else (
+        f"{facts['type']}: {facts['message']}"
+    )
+    return kind(message, code=facts["code"], device=facts["device"], operation=facts["operation"])
+
+
+def _types() -> dict[str, type[HilError]]:
+    found: dict[str, type[HilError]] = {}
+    todo: list[type[HilError]] = [HilError]
+    while todo:
+        kind = todo.pop()
+        found[kind.__name__] = kind
+        todo.extend(kind.__subclasses__())
+    return found

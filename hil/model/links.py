@@ -1,0 +1,71 @@
+"""Links: lanes of a Thunderbolt / USB4 cable, lanes of PCI Express, and what bandwidth each kind can carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hil.model.units import GB
+
+
+class LinkKind(StrEnum):
+    """The kind of the hop between host and GPU that bounds its bandwidth: the enclosure's, or the slot's."""
+
+    THUNDERBOLT3 = "thunderbolt3"
+    USB4 = "usb4"
+    """USB4 and Thunderbolt 4: the same 40 Gb/s tunnel."""
+    THUNDERBOLT5 = "thunderbolt5"
+    """Thunderbolt 5 and USB4 v2: 80 Gb/s."""
+    PCIE = "pcie"
+    """A slot inside the host."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneLink:
+    """A negotiated Thunderbolt / USB4 link: Gb/s of one lane, and how many lanes. `None` = not reported."""
+
+    lane_gbps: float | None
+    lanes: int | None
+
+    @property
+    def gbps(self) -> float | None:
+        """Gb/s of the whole link (speed of a lane × lanes), or `None` where one of them is unknown."""
+        return None if self.lane_gbps is None or self.lanes is None else self.lane_gbps * self.lanes
+
+    def __str__(self) -> str:
+        if self.gbps is None:
+            return "link unknown"
+        return f"{self.gbps:g} Gb/s ({self.lanes} × {self.lane_gbps:g})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PcieLink:
+    """A PCI Express link: GT/s of one lane, and its width. `None` = not reported or no link."""
+
+    gts: float | None
+    width: int | None
+
+    def __str__(self) -> str:
+        if self.gts is None or self.width is None:
+            return "link unknown"
+        return f"{self.gts:g} GT/s x{self.width}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """The bandwidth a healthy copy of 64 MiB and more is expected to reach, in bytes/s, and the link's ceiling."""
+
+    low: float
+    high: float
+
+
+BANDS: dict[LinkKind, Band] = {
+    # Measured on real enclosures by several owners; the USB4 floor is the one this project is held to.
+    LinkKind.THUNDERBOLT3: Band(low=2.2 * GB, high=2.8 * GB),
+    LinkKind.USB4: Band(low=2.8 * GB, high=3.9 * GB),  # ASM2464 bridges reach 3.9
+    LinkKind.THUNDERBOLT5: Band(low=5.5 * GB, high=7.0 * GB),
+    LinkKind.PCIE: Band(low=28.0 * GB, high=31.0 * GB),  # PCIe 4.0 x16
+}
+"""Expected bandwidth by the kind of the enclosure's link, not of the host's port: a Thunderbolt 3 enclosure on a
+Thunderbolt 5 Mac stays a Thunderbolt 3 enclosure. `LinkKind.UNKNOWN` has no band."""
