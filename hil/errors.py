@@ -78,7 +78,9 @@ class DataCorrupt(DeviceFault):
     """Bytes read back are not the bytes written."""
 
 
-def to_dict(error: BaseException, *, device: str | None = None, operation: str | None = None) -> dict[str, Any]:
+def to_dict(
+    error: BaseException, *, device: str | None = None, operation: str | None = None
+) -> dict[str, Any]:
     """Describe `error` in builtin types, so that it can cross a process boundary.
 
     Returns:
@@ -105,8 +107,10 @@ def from_dict(facts: dict[str, Any]) -> HilError:
     A type that is not ours comes back as `BenchFault`: code of ours failed, not the device.
     """
     kind = _types().get(facts["type"], BenchFault)
-    message = facts["message"] if kind is not BenchFault or facts["type"] == "BenchFault" else (
-        f"{facts['type']}: {facts['message']}"
+    message = (
+        facts["message"]
+        if kind is not BenchFault or facts["type"] == "BenchFault"
+        else (f"{facts['type']}: {facts['message']}")
     )
     return kind(message, code=facts["code"], device=facts["device"], operation=facts["operation"])
 

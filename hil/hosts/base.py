@@ -205,7 +205,7 @@ class Host(Protocol):
         """
         ...
 
-    def kernel_log(self, since: float = 0.0) -> list[LogLine]:
+    def kernel_log(self, since: float = 0.0) -> Sequence[LogLine]:
         """Lines of the kernel log from `since` (seconds on the host's clock) on.
 
         Raises:
@@ -214,7 +214,7 @@ class Host(Protocol):
         """
         ...
 
-    def processes(self) -> list[Process]:
+    def processes(self) -> Sequence[Process]:
         """Processes on the host."""
         ...
 
@@ -227,7 +227,9 @@ class Host(Protocol):
         ...
 
 
-def wait_until(clock: Clock, condition: Callable[[], bool], *, deadline: float, interval: float = 0.05) -> bool:
+def wait_until(
+    clock: Clock, condition: Callable[[], bool], *, deadline: float, interval: float = 0.05
+) -> bool:
     """Wait for `condition` on the host's clock.
 
     Args:

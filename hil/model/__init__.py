@@ -1,7 +1,7 @@
 """What exists on a bench: facts, frozen, without any I/O."""
 
 from hil.model.dicts import from_dict, to_dict
-from hil.model.identity import aliases, device_id, slug
+from hil.model.identity import aliases, device_id, gpu_aliases, slug
 from hil.model.inventory import (
     Domain,
     Enclosure,
@@ -40,6 +40,7 @@ __all__ = [
     "decimal_gb_s",
     "device_id",
     "from_dict",
+    "gpu_aliases",
     "size_text",
     "slug",
     "to_dict",

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+from hil.model.inventory import Inventory
+
 
 def slug(text: str) -> str:
     """`text` in lower case with everything but letters and digits folded to single dashes; marks dropped.
@@ -60,3 +62,17 @@ def aliases(names: Mapping[str, str]) -> dict[str, str]:
         counts[wish] += 1
         result[device] = wish if clashes[wish] == 1 else f"{wish}-{counts[wish]}"
     return result
+
+
+def gpu_aliases(inventory: Inventory) -> dict[str, str]:
+    """Aliases of all GPUs of `inventory`: their names with their enclosures', numbered on a clash.
+
+    Returns:
+        ``{device id: alias}``.
+
+    """
+    wishes = {
+        gpu.id: slug(gpu.name + (f" {gpu.enclosure.device_name}" if gpu.enclosure else ""))
+        for gpu in inventory.gpus
+    }
+    return aliases(wishes)

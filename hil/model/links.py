@@ -27,15 +27,21 @@ class LaneLink:
 
     lane_gbps: float | None
     lanes: int | None
+    total_gbps: float | None = None
+    """Gb/s of all lanes, only where the host tells the product and not how it splits (macOS: 20 = 1 × 20 or 2 × 10)."""
 
     @property
     def gbps(self) -> float | None:
-        """Gb/s of the whole link (speed of a lane × lanes), or `None` where one of them is unknown."""
-        return None if self.lane_gbps is None or self.lanes is None else self.lane_gbps * self.lanes
+        """Gb/s of the whole link (speed of a lane × lanes), or `None` where that is unknown."""
+        return (
+            self.total_gbps if self.lane_gbps is None or self.lanes is None else self.lane_gbps * self.lanes
+        )
 
     def __str__(self) -> str:
         if self.gbps is None:
             return "link unknown"
+        if self.lane_gbps is None or self.lanes is None:
+            return f"{self.gbps:g} Gb/s"
         return f"{self.gbps:g} Gb/s ({self.lanes} × {self.lane_gbps:g})"
 
 

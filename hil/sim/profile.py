@@ -171,17 +171,27 @@ def _sentence(item: Any) -> str:
 
 def _inconsistencies(profile: Profile) -> list[str]:
     names = [enclosure.name for enclosure in profile.enclosure]
-    faults = [f"enclosure.name: {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    faults = [
+        f"enclosure.name: {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     uids = [enclosure.uid for enclosure in profile.enclosure]
-    faults += [f"enclosure.uid: {uid!r} is used twice" for uid in sorted({u for u in uids if uids.count(u) > 1})]
+    faults += [
+        f"enclosure.uid: {uid!r} is used twice" for uid in sorted({u for u in uids if uids.count(u) > 1})
+    ]
     for i, enclosure in enumerate(profile.enclosure):
         if enclosure.behind and enclosure.behind not in names[:i]:
             faults.append(f"enclosure.{i}.behind: {enclosure.behind!r} is no enclosure listed before it")
         if enclosure.port >= profile.host.ports:
-            faults.append(f"enclosure.{i}.port: {enclosure.port} but the host has {profile.host.ports} (from 0)")
+            faults.append(
+                f"enclosure.{i}.port: {enclosure.port} but the host has {profile.host.ports} (from 0)"
+            )
     for i, gpu in enumerate(profile.gpu):
         if gpu.enclosure and gpu.enclosure not in names:
-            faults.append(f"gpu.{i}.enclosure: no enclosure is named {gpu.enclosure!r}; known: {', '.join(names)}")
+            faults.append(
+                f"gpu.{i}.enclosure: no enclosure is named {gpu.enclosure!r}; known: {', '.join(names)}"
+            )
     uuids = [gpu.uuid for gpu in profile.gpu]
-    faults += [f"gpu.uuid: {uuid!r} is used twice" for uuid in sorted({u for u in uuids if uuids.count(u) > 1})]
+    faults += [
+        f"gpu.uuid: {uuid!r} is used twice" for uuid in sorted({u for u in uuids if uuids.count(u) > 1})
+    ]
     return faults

@@ -1,0 +1,252 @@
+"""One device under test: its process, its health, and what may be done to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hil.bench.recovery import Rung, recover
+from hil.errors import BenchFault, DeviceFault, DeviceGone, HilError, NotSupported
+from hil.model import Gpu, Inventory, LinkKind, Router, to_dict
+
+if TYPE_CHECKING:
+    from hil.bench.bench import Bench
+    from hil.bench.calls import Call
+    from hil.bench.inline import InlineProcess
+    from hil.bench.process import DeviceProcess
+
+OPERATIONS = "hil.bench.operations"
+PROBE_DEADLINE = 2.0
+"""Seconds on the host's clock for the health probe, which takes milliseconds on a device that is well."""
+OPEN_DEADLINE = 60.0
+"""Seconds; a cold boot of GSP firmware through a tunnel takes up to half a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts:
+    """What is known of a device for as long as the run lasts."""
+
+    alias: str
+    id: str
+    name: str
+    engine: str
+    """Copy engine that drives it; empty where none can."""
+    target: str
+    """What the engine opens."""
+    gpu: Gpu | None
+    """`None` for an OpenCL device that is no GPU of the inventory."""
+    simulated: bool
+    vram_bytes: int | None = None
+
+    @property
+    def link_kind(self) -> LinkKind:
+        """The hop that bounds its bandwidth."""
+        return self.gpu.link_kind if self.gpu else LinkKind.UNKNOWN
+
+    @property
+    def enclosure(self) -> Router | None:
+        """Router of the enclosure it sits in."""
+        return self.gpu.enclosure if self.gpu else None
+
+
+class Device:
+    """A device that tests are run on. Its process is started when it is first needed, and anew after it died."""
+
+    def __init__(self, bench: Bench, facts: DeviceFacts) -> None:
+        self.bench = bench
+        self.facts = facts
+        self.quarantine = ""
+        """Why no test may use it any more; empty = it may be used."""
+        self.story: list[Rung] = []
+        """Rungs of the recovery ladder that were climbed since this was last cleared."""
+        self._process: DeviceProcess | InlineProcess | None = None
+
+    def __repr__(self) -> str:
+        return f"<Device {self.alias}>"
+
+    @property
+    def alias(self) -> str:
+        """Its short name, stable over nights."""
+        return self.facts.alias
+
+    def call(self, operation: str, /, *, deadline: float = 30.0, **kwargs: Any) -> Any:
+        """Do ``module:function`` of `hil.bench.operations` on the open device and wait for what it returns.
+
+        Args:
+            operation: ``transfer:round_trip``; with a dot in the module it is taken as it is.
+            deadline: seconds on the host's clock.
+            kwargs: builtin types.
+
+        Raises:
+            HilError: what went wrong there, or `DeviceHung`, `DeviceCrashed`.
+
+        """
+        return self.submit(operation, deadline=deadline, **kwargs).result()
+
+    def submit(self, operation: str, /, *, deadline: float = 30.0, **kwargs: Any) -> Call:
+        """As `call`, without waiting."""
+        return self.process().submit(_full(operation), deadline=deadline, **kwargs)
+
+    def process(self) -> DeviceProcess | InlineProcess:
+        """Its process, with the device open.
+
+        Raises:
+            BenchFault: no copy engine can drive it.
+            HilError: it could not be opened.
+
+        """
+        if self._process is None or not self._process.alive:
+            if not self.facts.engine:
+                raise NotSupported(
+                    f"no installed copy engine can open {self.facts.name}: `pip install 'hil[all]'`, then see "
+                    "docs/engines.md",
+                    device=self.alias,
+                )
+            self._process = self.bench.start_process(self.alias)
+        self._process.call(
+            _full("session:open_session"),
+            deadline=OPEN_DEADLINE,
+            name=self.facts.engine,
+            target=self.facts.target,
+        )
+        return self._process
+
+    def bare_call(self, operation: str, /, *, deadline: float, **kwargs: Any) -> Any:
+        """As `call`, in its process, but without opening the device first."""
+        if self._process is None or not self._process.alive:
+            self._process = self.bench.start_process(self.alias)
+        return self._process.call(_full(operation), deadline=deadline, **kwargs)
+
+    def close_session(self) -> None:
+        """Let go of the device, so that it can be removed in order; nothing if it is not open."""
+        if self._process is not None and self._process.alive:
+            self._process.call(_full("session:close_session"), deadline=OPEN_DEADLINE)
+
+    def renew(self) -> None:
+        """Forget what a re-plug has made stale: the open session, and the process where its engine needs that."""
+        if (
+            self._process is not None
+            and self._process.alive
+            and self._process.call(_full("session:renew"), deadline=OPEN_DEADLINE)
+        ):
+            self._process.close()
+
+    def stop(self) -> None:
+        """End its process, however it is."""
+        if self._process is not None:
+            self._process.close()
+
+    def kill(self) -> None:
+        """SIGKILL its process, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+
+    def stderr_text(self) -> str:
+        """What its process has printed."""
+        return self._process.stderr_text() if self._process is not None else ""
+
+    # Health -----------------------------------------------------------------------------------------------------------
+
+    def probe(self) -> str:
+        """The cheap health probe: empty if it is well, else what is wrong."""
+        gpu = None if self.facts.gpu is None else to_dict(self.facts.gpu)
+        try:
+            if self._process is not None and not self._process.alive:
+                return f"its process has ended: {self._process.ending}"
+            state = self.bare_call("bus:health", deadline=PROBE_DEADLINE, gpu=gpu)
+        except HilError as error:
+            return str(error)
+        return "" if state == "ready" else str(state)
+
+    def ensure_healthy(self) -> None:
+        """Probe it, climb the recovery ladder if it is not well, and quarantine it if nothing helps.
+
+        Raises:
+            BenchFault: it is quarantined; says why.
+
+        """
+        if not self.quarantine:
+            wrong = self.probe()
+            if not wrong:
+                return
+            self.story += recover(self, wrong)
+            if self.story[-1].ok:
+                return
+            steps = "; ".join(f"{rung.name}: {rung.sentence}" for rung in self.story)
+            self.quarantine = f"it is not well ({wrong}) and nothing helped ({steps})"
+        raise BenchFault(
+            f"{self.alias} is quarantined: {self.quarantine}", device=self.alias, operation="health probe"
+        )
+
+    # Inventory --------------------------------------------------------------------------------------------------------
+
+    def relocate(self, inventory: Inventory) -> None:
+        """Take over where it is now: its BDF may change with a re-plug, its id does not.
+
+        Raises:
+            DeviceGone: it is not in `inventory`.
+
+        """
+        if self.facts.gpu is None:
+            return
+        now = inventory.gpu(self.facts.gpu.id)
+        if now is None:
+            raise DeviceGone(f"{self.alias} ({self.facts.id}) is not in the inventory", device=self.alias)
+        facts = {field: getattr(self.facts, field) for field in self.facts.__slots__}
+        self.facts = DeviceFacts(**{**facts, "gpu": now})
+
+    def require_gpu(self) -> Gpu:
+        """The GPU of the inventory that this device is.
+
+        Raises:
+            NotSupported: it is none.
+
+        """
+        if self.facts.gpu is None:
+            raise NotSupported(f"{self.alias} is no GPU of the inventory", device=self.alias)
+        return self.facts.gpu
+
+    def gpu_facts(self) -> dict[str, Any]:
+        """`require_gpu` in builtin types, as operations take it."""
+        facts: dict[str, Any] = to_dict(self.require_gpu())
+        return facts
+
+    def require_enclosure(self) -> Router:
+        """The enclosure that holds it.
+
+        Raises:
+            NotSupported: it sits in none.
+
+        """
+        enclosure = self.facts.enclosure
+        if enclosure is None:
+            raise NotSupported(f"{self.alias} sits in no enclosure", device=self.alias)
+        return enclosure
+
+    def reset(self, kind: str | None = None, *, deadline: float = 10.0) -> dict[str, Any]:
+        """Reset it, wait until it answers and put its config space back; see `hil.bench.operations.bus.reset`.
+
+        Raises:
+            NotPermitted: the bench does not allow it.
+            DeviceFault: it did not come back, or came back wrong.
+
+        """
+        self.bench.require("reset", self)
+        facts: dict[str, Any] = self.bare_call(
+            "bus:reset",
+            deadline=deadline + 5.0,
+            gpu=self.gpu_facts(),
+            kind=kind,
+            ready_within=deadline,
+        )
+        if facts["wrong"]:
+            raise DeviceFault(
+                f"{self.alias} came back from its reset with a wrong config space: {'; '.join(facts['wrong'])}",
+                device=self.alias,
+                operation="reset",
+            )
+        return facts
+
+
+def _full(operation: str) -> str:
+    return operation if "." in operation.partition(":")[0] else f"{OPERATIONS}.{operation}"

@@ -1,0 +1,87 @@
+"""What a device process asks of the bus: is the function there, what does its config space say, reset it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hil.bench.operations.session import Session, close_session
+from hil.model import Gpu, from_dict
+from hil.pci import differences, identify, open_function, presence, restore, snapshot, wait_ready
+
+if TYPE_CHECKING:
+    from hil.bench.worker import Context
+
+
+def health(context: Context, *, gpu: dict[str, Any] | None) -> str:
+    """The cheap probe: a register read and, where the engine is open, a question to the driver.
+
+    Returns:
+        ``ready``, or what is wrong, in words.
+
+    """
+    if gpu is not None:
+        access = open_function(context.host, from_dict(Gpu, gpu))
+        try:
+            state = presence(access)
+        finally:
+            access.close()
+        if state != "ready":
+            return f"its vendor id reads as {'all ones' if state == 'gone' else 'not ready yet (0xffff0001)'}"
+    found = context.state.get("session")
+    if isinstance(found, Session):
+        found.engine.memory()
+    return "ready"
+
+
+def reset(context: Context, *, gpu: dict[str, Any], kind: str | None, ready_within: float) -> dict[str, Any]:
+    """Reset the function; wait until it answers; compare its config space and put it back.
+
+    The engine is closed first: a reset under an open context loses its memory, which other operations try.
+
+    Args:
+        context: of this process.
+        gpu: a `Gpu` as a dict.
+        kind: ``flr``, ``bus``, …; `None` = what the driver or kernel chooses.
+        ready_within: seconds of the host's clock until it must answer.
+
+    Returns:
+        ``seconds`` until it was ready, ``lost``: what the config space had forgotten, one sentence each, and
+        ``wrong``: what differs still after it was restored.
+
+    """
+    close_session(context)
+    access = open_function(context.host, from_dict(Gpu, gpu))
+    try:
+        before = snapshot(access)
+        identity = identify(access)
+        start = context.host.clock.now()
+        access.reset(kind)
+        wait_ready(access, context.host.clock, ready_within)
+        seconds = context.host.clock.now() - start
+        lost = differences(before, snapshot(access))
+        restore(access, before)
+        wrong = list(differences(before, snapshot(access)))
+        if identify(access) != identity:
+            wrong.append("it identifies as another chip")
+    finally:
+        access.close()
+    return {"seconds": seconds, "lost": list(lost), "wrong": wrong}
+
+
+def identity(context: Context, *, gpu: dict[str, Any]) -> dict[str, int]:
+    """Vendor and device id as the bus has them now."""
+    access = open_function(context.host, from_dict(Gpu, gpu))
+    try:
+        ids = access.config_read(0, 4)
+    finally:
+        access.close()
+    return {"vendor_id": int.from_bytes(ids[:2], "little"), "device_id": int.from_bytes(ids[2:], "little")}
+
+
+def reset_kinds(context: Context, *, gpu: dict[str, Any]) -> list[str]:
+    """Kinds of reset that the host offers for the function."""
+    access = open_function(context.host, from_dict(Gpu, gpu))
+    try:
+        return list(access.reset_kinds())
+    finally:
+        access.close()

@@ -1,0 +1,112 @@
+"""What the host's own process does: discovery, actuators, waiting for what comes and goes, watching, locks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hil.bench.locks import DeviceLock
+from hil.control import Actuator, actuator, wait_gone, wait_present
+from hil.discovery import discover
+from hil.model import Router, from_dict, to_dict
+from hil.watch import Mark, begin, since
+
+if TYPE_CHECKING:
+    from hil.bench.worker import Context
+
+
+def inventory(context: Context) -> dict[str, Any]:
+    """All that hangs on the host, an `Inventory` as a dict."""
+    facts: dict[str, Any] = to_dict(discover(context.host))
+    return facts
+
+
+def lock(context: Context, *, device: str, folder: str, holder: dict[str, Any]) -> dict[str, Any]:
+    """Take the lock of `device` for as long as this process lives.
+
+    Returns:
+        The state that a dead holder left behind; empty if it left in order.
+
+    Raises:
+        DeviceBusy: another run holds it; names its holder.
+
+    """
+    taken = DeviceLock.acquire(device, Path(folder), holder)
+    context.state[f"lock {device}"] = taken
+    return {} if taken.left_behind is None else dict(taken.left_behind.state)
+
+
+def note(context: Context, *, device: str, state: dict[str, Any]) -> None:
+    """Write beside the lock what a later run must put right if this one dies."""
+    held = context.state.get(f"lock {device}")
+    if isinstance(held, DeviceLock):
+        held.note(state)
+
+
+def unlock(context: Context, *, device: str) -> None:
+    """Give the lock of `device` back."""
+    held = context.state.pop(f"lock {device}", None)
+    if isinstance(held, DeviceLock):
+        held.release()
+
+
+def detach(
+    context: Context, *, enclosure: dict[str, Any], kind: str, options: dict[str, Any], after: float = 0.0
+) -> None:
+    """Let the actuator `kind` pull the enclosure's cable, `after` seconds from now."""
+    hand = _hand(context, enclosure, kind, options)
+    context.host.clock.sleep(after)
+    hand.detach()
+
+
+def attach(
+    context: Context,
+    *,
+    enclosure: dict[str, Any],
+    kind: str,
+    options: dict[str, Any],
+    port: int | None = None,
+) -> None:
+    """Let the actuator `kind` plug the enclosure in."""
+    hand = _hand(context, enclosure, kind, options)
+    hand.attach(port)
+
+
+def await_gone(
+    context: Context, *, enclosure: dict[str, Any], functions: list[str], router_too: bool, within: float
+) -> float:
+    """Seconds until neither the enclosure (unless `router_too` is false) nor `functions` are to be seen any more."""
+    router = from_dict(Router, enclosure)
+    return wait_gone(context.host, router, deadline=within, router_too=router_too, functions=functions)
+
+
+def await_present(context: Context, *, enclosure: dict[str, Any], gpus: int, within: float) -> float:
+    """Seconds until the enclosure and its `gpus` GPUs are to be seen."""
+    return wait_present(context.host, from_dict(Router, enclosure), deadline=within, gpus=gpus)
+
+
+def now(context: Context) -> float:
+    """Seconds on the host's clock."""
+    return context.host.clock.now()
+
+
+def watch_begin(context: Context, *, functions: list[str]) -> None:
+    """Remember counters and the end of the kernel log as they are now."""
+    context.state["watch"] = begin(context.host, functions)
+
+
+def watch_end(context: Context) -> dict[str, Any]:
+    """What was counted and logged since `watch_begin`: an `Observations` as a dict."""
+    mark = context.state.pop("watch", None)
+    facts: dict[str, Any] = to_dict(since(context.host, mark)) if isinstance(mark, Mark) else {}
+    return facts
+
+
+def _hand(context: Context, enclosure: dict[str, Any], kind: str, options: dict[str, Any]) -> Actuator:
+    router = from_dict(Router, enclosure)
+    key = f"actuator {kind} {router.uid}"
+    if key not in context.state:
+        context.state[key] = actuator(kind).open(context.host, router, options)
+    found: Any = context.state[key]
+    hand: Actuator = found
+    return hand

@@ -1,0 +1,72 @@
+"""The command ``hil``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+import hil
+from hil.errors import HilError, UsageError
+
+USAGE, FAILED = 2, 1
+"""Exit codes: what was asked for makes no sense; it made sense and failed. The table stands in docs/exit-codes.md."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(hil.__version__, prog_name="hil")
+def group() -> None:
+    """Hardware-in-the-loop tests for NVIDIA GPUs in Thunderbolt / USB4 enclosures."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; an error of ours is one clear message and an exit code, never a traceback."""
+    try:
+        group.main(args=arguments, prog_name="hil")
+    except UsageError as error:
+        _complain(error, USAGE)
+    except HilError as error:
+        _complain(error, FAILED)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; let the interpreter's own flush at exit stay quiet too.
+        sys.stdout = None
+
+
+def _complain(error: HilError, code: int) -> None:
+    click.echo(f"hil: {error}", err=True)
+    sys.exit(code)
+
+
+def _bench(function: Any) -> Any:
+    return click.option(
+        "--bench",
+        default="auto",
+        show_default=True,
+        envvar="HIL_BENCH",
+        metavar="BENCH",
+        help="auto, local, sim, sim:PROFILE, sim:FILE.toml or sim:/SOCKET",
+    )(function)
+
+
+def _json(function: Any) -> Any:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")(function)
+
+
+@group.command("list")
+@_bench
+@_json
+def list_command(bench: str, *, as_json: bool) -> None:
+    """Show what hangs on a bench, as a tree: routers, enclosures, GPUs and their links."""
+    from hil.cli.listing import show  # noqa: PLC0415  (a command pays only for its own imports)
+
+    show(bench, as_json=as_json)
+
+
+@group.command("profiles")
+@_json
+def profiles_command(*, as_json: bool) -> None:
+    """Name the simulated machines that can be run on."""
+    from hil.cli.profiles import show  # noqa: PLC0415
+
+    show(as_json=as_json)

@@ -1,0 +1,151 @@
+"""Waiting for an enclosure to be there with its GPU, or to be gone, with a deadline on the host's clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hil.discovery import discover
+from hil.errors import DeviceFault
+from hil.hosts import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from hil.hosts import Host
+    from hil.model import Inventory, PciFunction, Router
+
+_BRIDGE: Final = 0x0604  # PCI class and subclass
+POLL_SECONDS: Final = 0.1
+"""Between two looks; one look takes some 10 ms on Linux and some 100 ms on a Mac."""
+
+
+def wait_present(
+    host: Host,
+    enclosure: Router,
+    *,
+    deadline: float,
+    look: Callable[[Host], Inventory] = discover,
+    gpus: int = 1,
+) -> float:
+    """Wait until the enclosure's router and its GPUs are enumerated.
+
+    Args:
+        host: the host that it hangs on.
+        enclosure: its router, as discovered before; found again by its uid, on whatever port.
+        deadline: seconds of the host's clock from now.
+        look: how to look; for an inventory that is narrower and so faster than the default.
+        gpus: how many GPUs must be there; 0 = the router alone will do.
+
+    Returns:
+        Seconds of the host's clock that it took.
+
+    Raises:
+        DeviceFault: the router did not come back, or it did and its PCIe tunnel did not.
+
+    """
+    met, seconds, seen = _wait(
+        host,
+        look,
+        lambda inventory: _there(inventory, enclosure) and _gpus(inventory, enclosure) >= gpus,
+        deadline,
+    )
+    if met:
+        return seconds
+    if not _there(seen, enclosure):
+        raise DeviceFault(
+            f"{_name(enclosure)}: router did not come back within {deadline:g} s; "
+            f"check cable and supply{_because(seen)}",
+            operation="wait until present",
+        )
+    found = _gpus(seen, enclosure)
+    what = "no 10de function" if found == 0 else f"{found} of {gpus} 10de functions"
+    raise DeviceFault(
+        f"{_name(enclosure)}: PCIe tunnel missing: router is there, {what} after {deadline:g} s"
+        f"{_because(seen)}",
+        operation="wait until present",
+    )
+
+
+def wait_gone(
+    host: Host,
+    enclosure: Router,
+    *,
+    deadline: float,
+    look: Callable[[Host], Inventory] = discover,
+    router_too: bool = True,
+    functions: Collection[str] = (),
+) -> float:
+    """Wait until the host has let go of the enclosure.
+
+    Args:
+        host: the host that it hung on.
+        enclosure: its router, as discovered before.
+        deadline: seconds of the host's clock from now.
+        look: how to look.
+        router_too: whether the router is to go (a pulled cable), or its functions alone (an orderly removal).
+        functions: BDFs that it had (`Enclosure.functions`): once its router is gone nothing else tells whose they were.
+
+    Returns:
+        Seconds of the host's clock that it took.
+
+    Raises:
+        DeviceFault: the host still shows the router, a GPU behind it, or one of `functions`.
+
+    """
+
+    def left(inventory: Inventory) -> list[str]:
+        behind = {gpu.function.address for gpu in inventory.gpus if _same(gpu.enclosure, enclosure)}
+        stayed = {f.address for f in inventory.functions if f.address in functions and not _is_root_port(f)}
+        shown = sorted(stayed | behind)
+        router = ["router"] if router_too and _there(inventory, enclosure) else []
+        return router + [f"function {address}" for address in shown]
+
+    met, seconds, seen = _wait(host, look, lambda inventory: not left(inventory), deadline)
+    if met:
+        return seconds
+    raise DeviceFault(
+        f"{_name(enclosure)}: still there {deadline:g} s after the detach: {', '.join(left(seen))}; "
+        f"either nothing was detached, or the host did not notice{_because(seen)}",
+        operation="wait until gone",
+    )
+
+
+def _wait(
+    host: Host, look: Callable[[Host], Inventory], good: Callable[[Inventory], bool], deadline: float
+) -> tuple[bool, float, Inventory]:
+    begin = host.clock.now()
+    seen: list[Inventory] = []
+
+    def ask() -> bool:
+        seen[:] = [look(host)]
+        return good(seen[0])
+
+    met = wait_until(host.clock, ask, deadline=deadline, interval=POLL_SECONDS)
+    return met, host.clock.now() - begin, seen[0]
+
+
+def _is_root_port(function: PciFunction) -> bool:
+    # The tunnel's near end: a Mac counts it among the enclosure's functions, and it stays with the host.
+    return function.parent is None and function.class_code is not None and function.class_code >> 8 == _BRIDGE
+
+
+def _same(router: Router | None, enclosure: Router) -> bool:
+    if router is None:
+        return False
+    return router.uid == enclosure.uid if enclosure.uid else router.name == enclosure.name
+
+
+def _there(inventory: Inventory, enclosure: Router) -> bool:
+    return any(_same(router, enclosure) for router in inventory.routers)
+
+
+def _gpus(inventory: Inventory, enclosure: Router) -> int:
+    return sum(_same(gpu.enclosure, enclosure) for gpu in inventory.gpus)
+
+
+def _name(enclosure: Router) -> str:
+    return f"{enclosure.device_name or 'enclosure'} ({enclosure.uid or enclosure.name})"
+
+
+def _because(inventory: Inventory) -> str:
+    return "; discovery says: " + " ".join(inventory.problems) if inventory.problems else ""

@@ -1,0 +1,197 @@
+"""The simulated host: this program's end of a simulated machine's sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hil import errors
+from hil.errors import BenchFault, DeviceHung, NotSupported
+from hil.hosts.base import Completed, Event, FileStat, LogLine, Process, SerialPort
+from hil.hosts.wires.frames import receive_frame, send_frame
+from hil.model import HostFacts, from_dict
+
+
+class SimulatedHost:
+    """A `Host` on the machine that listens at `address`.
+
+    `client` names this object to the machine; an operation announced on its clock is one actor there.
+    """
+
+    kind = "simulated"
+
+    def __init__(self, address: str, *, client: str = "") -> None:
+        self.address = address
+        self.client = client or f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._lock = threading.Lock()
+        # Never used for anything but to be closed: the machine then knows that this client is gone.
+        self._life = self._dial("life")
+        self._line = self._dial("host")
+        self.clock = SimulatedClock(self)
+
+    def facts(self) -> HostFacts:
+        """The simulated computer."""
+        return from_dict(HostFacts, self._ask("facts")[0]["facts"])
+
+    def read(self, path: str) -> bytes:
+        """The whole of a file."""
+        return self._ask("read", path=path)[1]
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write in one call."""
+        self._ask("write", data, path=path)
+
+    def pread(self, path: str, size: int, offset: int) -> bytes:
+        """At most `size` bytes at `offset`."""
+        return self._ask("pread", path=path, size=size, offset=offset)[1]
+
+    def pwrite(self, path: str, data: bytes, offset: int) -> int:
+        """Write `data` at `offset`."""
+        return int(self._ask("pwrite", data, path=path, offset=offset)[0]["count"])
+
+    def list(self, path: str) -> list[str]:
+        """Names in a directory, sorted."""
+        names: list[str] = self._ask("list", path=path)[0]["names"]
+        return names
+
+    def stat(self, path: str) -> FileStat:
+        """Size and mode."""
+        return from_dict(FileStat, self._ask("stat", path=path)[0]["stat"])
+
+    def readlink(self, path: str) -> str:
+        """Target of a symbolic link."""
+        return str(self._ask("readlink", path=path)[0]["target"])
+
+    def map(self, path: str, size: int, offset: int = 0) -> memoryview:
+        """Not on a simulated machine: a mapping would bypass the faults; use `pread` and `pwrite`."""
+        raise NotSupported(f"{path}: a simulated machine's files cannot be mapped ({size} bytes at {offset})")
+
+    def run(self, argv: Sequence[str], *, timeout: float) -> Completed:
+        """Run a command on the simulated machine."""
+        reply, data = self._ask("run", argv=list(argv), timeout=timeout)
+        cut = reply["stdout_bytes"]
+        return Completed(
+            argv=tuple(argv), returncode=reply["returncode"], stdout=data[:cut], stderr=data[cut:]
+        )
+
+    def connect(self, address: str) -> socket.socket:
+        """A socket path of the simulated machine, or one of its services: ``driver``, ``plug``."""
+        return self._dial(address)
+
+    def serial(self, path: str, baud: int) -> SerialPort:
+        """No serial port hangs on a simulated machine yet."""
+        raise FileNotFoundError(2, f"{os.strerror(2)} (at {baud} baud)", path)
+
+    def nvml(self) -> Any | None:
+        """No NVML on this machine yet: pynvml would look for the library of the machine that runs."""
+        raise NotSupported("the simulated machine does not serve NVML")
+
+    def usb_backend(self) -> Any | None:
+        """No USB on this machine yet."""
+        raise NotSupported("the simulated machine does not serve USB")
+
+    def watch(self, subsystems: Sequence[str]) -> SimulatedEvents:
+        """Subscribe to what comes and goes."""
+        sock = self._dial("events")
+        send_frame(sock, {"subsystems": list(subsystems)})
+        receive_frame(sock)
+        return SimulatedEvents(sock)
+
+    def kernel_log(self, since: float = 0.0) -> Sequence[LogLine]:
+        """Lines of the simulated kernel's log."""
+        return [from_dict(LogLine, line) for line in self._ask("kernel_log", since=since)[0]["lines"]]
+
+    def processes(self) -> Sequence[Process]:
+        """A simulated machine runs no processes of its own."""
+        return []
+
+    def kill(self, pid: int, signal: int) -> None:
+        """A simulated machine runs no processes of its own."""
+        raise ProcessLookupError(3, f"{os.strerror(3)} (signal {signal} to {pid} on a simulated machine)")
+
+    def close(self) -> None:
+        """Hang up; the machine forgets this client."""
+        for sock in (self._line, self._life):
+            sock.close()
+
+    def _dial(self, service: str) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(self.address)
+            send_frame(sock, {"service": service, "client": self.client, "pid": os.getpid()})
+            reply, _ = receive_frame(sock)
+        except (OSError, EOFError) as error:
+            sock.close()
+            raise BenchFault(
+                f"the simulated machine at {self.address} does not answer: {error}",
+                operation=f"connect to {service}",
+            ) from error
+        if "errno" in reply:
+            sock.close()
+            raise OSError(reply["errno"], os.strerror(reply["errno"]), service)
+        return sock
+
+    def _ask(self, do: str, payload: bytes = b"", **request: Any) -> tuple[dict[str, Any], bytes]:
+        with self._lock:
+            try:
+                send_frame(self._line, {"do": do, "pid": os.getpid(), **request}, payload)
+                reply, data = receive_frame(self._line)
+            except (OSError, EOFError) as error:
+                # The machine hangs up on a client whose operation is past its deadline, or when it is switched off.
+                raise DeviceHung(
+                    f"the simulated machine hung up during {do}: {error}", operation=do
+                ) from error
+        if "os_error" in reply:
+            raise OSError(*reply["os_error"])
+        if "error" in reply:
+            raise errors.from_dict(reply["error"])
+        return reply, data
+
+
+class SimulatedClock:
+    """The machine's own clock."""
+
+    def __init__(self, host: SimulatedHost) -> None:
+        self._host = host
+
+    def now(self) -> float:
+        """Seconds since the machine was switched on."""
+        return float(self._host._ask("now")[0]["now"])  # noqa: SLF001  (the host's own clock)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; time jumps once everybody waits."""
+        if seconds > 0:
+            self._host._ask("sleep", seconds=seconds)  # noqa: SLF001
+
+    @contextmanager
+    def operation(self, name: str, deadline: float) -> Iterator[None]:
+        """Register this client as an actor until the end of the block."""
+        self._host._ask("begin", name=name, deadline=deadline)  # noqa: SLF001
+        try:
+            yield
+        finally:
+            with contextlib.suppress(DeviceHung):  # hung up already: the machine has removed the actor
+                self._host._ask("end")  # noqa: SLF001
+
+
+class SimulatedEvents:
+    """A subscription to the simulated machine's events."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def next(self, timeout: float) -> Event | None:
+        """The next event, or `None` after `timeout` seconds of the machine's clock."""
+        send_frame(self._sock, {"timeout": timeout})
+        event = receive_frame(self._sock)[0]["event"]
+        return None if event is None else from_dict(Event, event)
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._sock.close()

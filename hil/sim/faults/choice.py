@@ -1,0 +1,82 @@
+"""Faults as a user names them: ``NAME[:key=value,…]``, ``module:Class[:…]``, ``path.py:Class[:…]``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hil import registry
+from hil.errors import UsageError
+from hil.sim.faults.base import Fault, Site
+
+GROUP = "hil.faults"
+
+
+def make(text: str, site: Site) -> Fault:
+    """The fault that `text` names, on `site`.
+
+    Raises:
+        UsageError: no such fault, or a parameter is unknown or out of range; names what was expected.
+
+    """
+    kind, settings = _split(text)
+    try:
+        parameters = kind.Parameters.model_validate(_pairs(text, settings))
+    except ValidationError as error:
+        known = ", ".join(sorted(kind.Parameters.model_fields))
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+        )
+        raise UsageError(f"fault {text!r}: {wrong}; parameters: {known}") from error
+    return kind(parameters, site)
+
+
+def _split(text: str) -> tuple[type[Fault], str]:
+    name, _, settings = text.partition(":")
+    place = re.match(r"(?P<module>[^:=]+):(?P<cls>[A-Za-z_]\w*)(?::(?P<rest>.*))?$", text)
+    if place and name not in registry.names(GROUP):
+        return _foreign(text, place["module"], place["cls"]), place["rest"] or ""
+    try:
+        kind = registry.load(GROUP, name)
+    except UsageError as error:
+        raise UsageError(
+            f"fault {text!r}: {error}; one of your own: module:Class or path.py:Class"
+        ) from error
+    return _checked(text, kind), settings
+
+
+def _foreign(text: str, module: str, name: str) -> type[Fault]:
+    try:
+        if module.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(module).stem, module)
+            if spec is None or spec.loader is None:
+                raise UsageError(f"fault {text!r}: {module} cannot be imported")
+            loaded = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(loaded)
+        else:
+            loaded = importlib.import_module(module)
+    except (ImportError, OSError, SyntaxError) as error:
+        raise UsageError(f"fault {text!r}: {module} cannot be imported: {error}") from error
+    if not hasattr(loaded, name):
+        raise UsageError(f"fault {text!r}: {module} has no class {name}")
+    return _checked(text, getattr(loaded, name))
+
+
+def _checked(text: str, kind: object) -> type[Fault]:
+    if isinstance(kind, type) and issubclass(kind, Fault):
+        return kind
+    raise UsageError(f"fault {text!r}: {kind!r} is no subclass of hil.sim.faults.base.Fault")
+
+
+def _pairs(text: str, settings: str) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for item in filter(None, settings.split(",")):
+        key, sign, value = item.partition("=")
+        if not sign:
+            raise UsageError(f"fault {text!r}: {item!r} is not key=value")
+        pairs[key.strip()] = value.strip()
+    return pairs

@@ -1,0 +1,493 @@
+"""The machine's state: what hangs on it, what its memory holds, and what happens when someone pulls a cable."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hil.hosts.base import Completed, Event, LogLine
+from hil.hosts.wires.tinygpu import BOOT_0, BOOT_42, WPR2_ADDR_HI
+from hil.model import MIB, HostFacts
+from hil.sim.clock import VirtualClock
+from hil.sim.config_space import ConfigSpace
+from hil.sim.faults.base import Fault, Identity, ResetPlan, Training
+from hil.sim.hooks import Hooks
+from hil.sim.memory import Heap, SharedMemory
+from hil.sim.profile import EnclosureSpec, GpuSpec, Profile
+from hil.sim.tree import VirtualTree
+
+NVIDIA = 0x10DE
+RETRY_STATUS = 0xFFFF0001
+"""What the vendor id reads as while a function is not ready (PCIe: configuration request retry status)."""
+DETACH_SECONDS = 0.004
+ROUTER_SECONDS = 1.1
+"""From the plug to the router being enumerated; owners report one to two seconds."""
+TUNNEL_SECONDS = 0.35
+"""From the router to its PCI functions."""
+RESET_SECONDS = 0.017
+"""A reset on a real kernel took 15–19 ms."""
+
+
+@dataclass(eq=False, slots=True)
+class Function:
+    """One PCI function: a bridge of the tunnel, or a card's."""
+
+    address: str
+    role: str
+    """``root``, ``upstream``, ``downstream``, ``vga``, ``audio``; on Linux ``controller``, a Thunderbolt host
+    controller."""
+    config: ConfigSpace
+    parent: str | None
+    gpu: SimGpu | None = None
+    enclosure: SimEnclosure | None = None
+    driver: str = ""
+    ready: bool = True
+    """False from the beginning of a reset to its end, or for ever where it fails."""
+    retry_until: float = 0.0
+    """Until then the vendor id reads as `RETRY_STATUS`."""
+    aer: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Counters by severity (``correctable``, ``fatal``, ``nonfatal``) and name."""
+
+
+@dataclass(eq=False, slots=True)
+class SimEnclosure:
+    """An enclosure, plugged in or not."""
+
+    spec: EnclosureSpec
+    port: int
+    attached: bool = False
+    """Whether the cable is in."""
+    visible: bool = False
+    """Whether the host has enumerated its router."""
+    authorized: int = 1
+    plugs: int = 0
+    """Counts attachments: what an earlier one had still in store does not happen to a later one."""
+    training: Training | None = None
+    uid: str = ""
+    functions: list[Function] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class SimGpu:
+    """A card: its memory and whether it can be reached."""
+
+    index: int
+    spec: GpuSpec
+    memory: SharedMemory
+    heap: Heap
+    enclosure: SimEnclosure | None
+    function: Function | None = None
+    generation: int = 0
+    """Counts attachments and resets: what was opened before is lost."""
+    registers: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it answers on the bus."""
+        return self.function is not None and self.function.ready
+
+
+class Face(Protocol):
+    """How the machine shows itself through its operating system: files, commands, log lines."""
+
+    def boot(self) -> None:
+        """The machine was switched on; nothing is attached yet but cards in its own slots."""
+
+    def router_attached(self, enclosure: SimEnclosure) -> None:
+        """A router was enumerated."""
+
+    def functions_attached(self, functions: Sequence[Function], *, event: bool) -> None:
+        """PCI functions were enumerated."""
+
+    def functions_detached(self, functions: Sequence[Function], *, surprise: bool) -> None:
+        """PCI functions are gone; they are still in the list given, no longer in the machine."""
+
+    def router_detached(self, enclosure: SimEnclosure) -> None:
+        """A router is gone."""
+
+    def run(self, argv: Sequence[str]) -> tuple[Completed, float] | None:
+        """Run a command of the operating system; `None` = there is no such command. Seconds it takes beside it."""
+
+
+class Machine:
+    """One simulated computer. All methods are called with `clock.lock` held."""
+
+    def __init__(self, profile: Profile, faults: Callable[[Machine], Sequence[Fault]] = lambda _: ()) -> None:
+        self.profile = profile
+        self.clock = VirtualClock()
+        self.tree = VirtualTree()
+        self.boot_id = str(uuid.UUID(bytes=hashlib.sha256(profile.model_dump_json().encode()).digest()[:16]))
+        self.functions: dict[str, Function] = {}
+        self.enclosures = [SimEnclosure(spec, spec.port) for spec in profile.enclosure]
+        self.gpus: list[SimGpu] = []
+        self.lines: list[LogLine] = []
+        self.listeners: list[Callable[[Event], None]] = []
+        """Called with every event that the host announces."""
+        self.on_change: list[Callable[[], None]] = []
+        """Called when functions came, went or were reset: what was opened before may be lost."""
+        self.booted = False
+        self._fixed: list[Function] = []
+        """Functions that are part of the machine or sit in its slots: a rescan finds them again."""
+        self.hooks = Hooks(())
+        for index, spec in enumerate(profile.gpu):
+            holder = next((e for e in self.enclosures if e.spec.name == spec.enclosure), None)
+            memory, heap = SharedMemory(spec.vram_bytes), Heap(spec.vram_bytes, reserved=64 * MIB)
+            self.gpus.append(SimGpu(index, spec, memory, heap, holder))
+        self.hooks = Hooks(faults(self))
+        self.face = _face(self)
+        self.face.boot()
+        self._fixed = topology.root_functions(self)
+        for gpu in self.gpus:
+            if gpu.enclosure is None:
+                self._fixed += topology.slot_functions(self, gpu)
+        self._bring_up(self._fixed, event=False)
+        for enclosure in self.enclosures:
+            self._begin_attach(enclosure)
+            self._show_router(enclosure)
+            self._show_functions(enclosure, Identity(enclosure.spec.name, enclosure.spec.uid, event=False))
+        self.booted = True
+
+    # What the host knows ----------------------------------------------------------------------------------------------
+
+    def facts(self) -> HostFacts:
+        """The host, as its own system calls tell it."""
+        spec = self.profile.host
+        return HostFacts(
+            system=spec.system,
+            arch=spec.arch,
+            model=spec.model,
+            os_version=spec.os_version,
+            hostname="simulated",
+            boot_id=self.boot_id,
+            simulated=True,
+        )
+
+    def log(self, text: str) -> None:
+        """Add a line to the kernel log."""
+        for line in self.hooks.spread("kernel_log", text):
+            self.lines.append(LogLine(time=self.clock.now(), text=line))
+
+    def tell(self, action: str, subsystem: str, path: str) -> None:
+        """Let the host announce that something came, went or changed."""
+        event = self.hooks.change_or_drop(
+            "event", value=Event(action=action, subsystem=subsystem, path=path, time=self.clock.now())
+        )
+        if event is not None:
+            for listener in list(self.listeners):
+                listener(event)
+
+    # What a fault may do (`hil.sim.faults.base.Site`) -----------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds of the machine's clock."""
+        return self.clock.now()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Let `action` happen later; it does not move time by itself."""
+        self.clock.at(seconds, action, daemon=True)
+
+    def remove(self, gpu: int) -> None:
+        """Pull the cable of the enclosure that holds `gpu`, or the card out of its slot."""
+        card = self.gpus[gpu]
+        if card.enclosure is not None:
+            self.detach(card.enclosure)
+        elif card.function is not None:
+            pulled = [f for f in self.functions.values() if f.gpu is card]
+            self._fixed = [f for f in self._fixed if f not in pulled]
+            for function in pulled:
+                function.ready = False
+                self._lose(function)
+            self._take_down(pulled, surprise=True)
+
+    # Plug -------------------------------------------------------------------------------------------------------------
+
+    def enclosure(self, name: str) -> SimEnclosure | None:
+        """The enclosure of that name or uid."""
+        return next((e for e in self.enclosures if name in (e.spec.name, e.spec.uid)), None)
+
+    def detach(self, enclosure: SimEnclosure) -> None:
+        """Pull an enclosure's cable: its cards are off the bus at once, the host notices a moment later."""
+        if not enclosure.attached:
+            return
+        for behind in self.enclosures:
+            if behind.spec.behind == enclosure.spec.name:
+                self.detach(behind)
+        enclosure.attached = False
+        self.hooks.tell("detach", enclosure.spec.name)
+        gone = list(enclosure.functions)
+        for function in gone:
+            function.ready = False
+            self._lose(function)
+        self.clock.at(DETACH_SECONDS, lambda: self._hide(enclosure, gone))
+
+    def attach(self, enclosure: SimEnclosure, port: int | None = None) -> None:
+        """Plug an enclosure's cable in, into `port` if given. Link training and enumeration take their time."""
+        if enclosure.attached:
+            return
+        if port is not None:
+            enclosure.port = port
+        self._begin_attach(enclosure)
+        identity = Identity(enclosure.spec.name, enclosure.spec.uid)
+        self.hooks.tell("attach", identity)
+        enclosure.uid = identity.uid
+        seconds = ROUTER_SECONDS + identity.seconds
+        plug = enclosure.plugs
+        self.clock.at(seconds, lambda: self._show_router(enclosure) if enclosure.plugs == plug else None)
+        if identity.gpus_present:
+            self._tunnel(enclosure, identity, seconds + TUNNEL_SECONDS)
+        for behind in self.enclosures:
+            if behind.spec.behind == enclosure.spec.name:
+                self.attach(behind, enclosure.port)
+
+    def remove_function(self, address: str) -> None:
+        """The operating system lets go of a function and all below it (Linux: ``remove``)."""
+        below = [f for f in self.functions.values() if self._is_below(f, address)]
+        for function in below:
+            self._lose(function)
+        self._take_down(below, surprise=False)
+
+    def authorize(self, enclosure: SimEnclosure, *, granted: bool) -> None:
+        """The operating system grants or revokes the PCIe tunnel of a router (Linux: ``authorized``).
+
+        Revoking takes those behind it down too; they stay revoked when it is granted again.
+        """
+        enclosure.authorized = int(granted)
+        if granted:
+            self._tunnel(enclosure, Identity(enclosure.spec.name, enclosure.uid), TUNNEL_SECONDS)
+            return
+        for behind in self.enclosures:
+            if behind.spec.behind == enclosure.spec.name and behind.authorized:
+                self.authorize(behind, granted=False)
+        gone, enclosure.functions = enclosure.functions, []
+        for function in gone:
+            self._lose(function)
+        self._take_down(gone, surprise=False)
+
+    def drive(self, function: Function, driver: str) -> None:
+        """Let `driver` take a function, or nobody (empty): whatever was open on it is lost."""
+        function.driver = driver
+        gpu = function.gpu
+        if function.role == "vga" and gpu is not None:
+            gpu.generation += 1
+            self._clear(gpu)
+        self._news()
+
+    def rescan(self) -> None:
+        """The operating system looks for functions that are there but not known (Linux: ``rescan``)."""
+        fixed = [f for f in self._fixed if f.address not in self.functions]
+        if fixed:
+            self._bring_up(fixed, event=True)
+        for enclosure in self.enclosures:
+            missing = [f for f in enclosure.functions if f.address not in self.functions]
+            if enclosure.attached and enclosure.visible and enclosure.authorized and missing:
+                self._bring_up(missing, event=True)
+
+    def _begin_attach(self, enclosure: SimEnclosure) -> None:
+        spec = enclosure.spec
+        gpu = next((g for g in self.gpus if g.enclosure is enclosure), None)
+        training = Training(
+            enclosure=spec.name,
+            lane_gbps=spec.lane_gbps,
+            lanes=spec.lanes,
+            # The hop inside the enclosure: its own PCIe bridge has four lanes, whatever the card could do.
+            pcie_gts=_GTS[min(gpu.spec.pcie_gen, 4)] if gpu else 8.0,
+            pcie_width=min(gpu.spec.pcie_width, 4) if gpu else 4,
+        )
+        self.hooks.tell("link_training", training)
+        enclosure.attached, enclosure.training, enclosure.uid = True, training, spec.uid
+        enclosure.plugs += 1
+        enclosure.authorized = 1  # as a desktop's daemon does with every enclosure it has seen before
+
+    def _tunnel(self, enclosure: SimEnclosure, identity: Identity, seconds: float) -> None:
+        plug = enclosure.plugs
+
+        def come_up() -> None:
+            if enclosure.plugs == plug and enclosure.authorized:
+                self._show_functions(enclosure, identity)
+
+        self.clock.at(seconds, come_up)
+
+    def _show_router(self, enclosure: SimEnclosure) -> None:
+        if enclosure.attached and not enclosure.visible:
+            enclosure.visible = True
+            self.face.router_attached(enclosure)
+
+    def _show_functions(self, enclosure: SimEnclosure, identity: Identity) -> None:
+        if enclosure.attached and not enclosure.functions:
+            enclosure.functions = topology.enclosure_functions(self, enclosure)
+            if enclosure.authorized:
+                self._bring_up(enclosure.functions, event=identity.event)
+
+    def _hide(self, enclosure: SimEnclosure, gone: list[Function]) -> None:
+        enclosure.functions = [f for f in enclosure.functions if f not in gone]
+        self._take_down(gone, surprise=True)
+        if enclosure.visible and not enclosure.attached:
+            enclosure.visible = False
+            self.face.router_detached(enclosure)
+
+    def _bring_up(self, functions: Sequence[Function], *, event: bool) -> None:
+        for function in functions:
+            function.ready = True
+            self.functions[function.address] = function
+            if function.role == "vga" and function.gpu is not None:
+                gpu = function.gpu
+                gpu.function = function
+                gpu.registers = {
+                    BOOT_0: gpu.spec.boot_0,
+                    BOOT_42: gpu.spec.boot_0 & 0x1FF00000,
+                    WPR2_ADDR_HI: 0,
+                }
+        self.face.functions_attached(functions, event=event)
+        self._news()
+
+    def _take_down(self, functions: Sequence[Function], *, surprise: bool) -> None:
+        known = [f for f in functions if self.functions.pop(f.address, None) is not None]
+        if known:
+            self.face.functions_detached(known, surprise=surprise)
+            self._news()
+
+    def _lose(self, function: Function) -> None:
+        gpu = function.gpu
+        if function.role == "vga" and gpu is not None and gpu.function is not None:
+            gpu.function = None
+            gpu.generation += 1
+            self._clear(gpu)
+            self._news()
+
+    def _news(self) -> None:
+        for listener in list(self.on_change):
+            listener()
+
+    def _clear(self, gpu: SimGpu) -> None:
+        # What loses power forgets; a driver scrubs what a reset left. Either way nobody reads the last owner's data.
+        for address, length in gpu.heap.taken.items():
+            gpu.memory.punch(address, length)
+        gpu.heap = Heap(gpu.spec.vram_bytes, reserved=gpu.heap.reserved)
+
+    def _is_below(self, function: Function, address: str) -> bool:
+        at: str | None = function.address
+        while at is not None:
+            if at == address:
+                return True
+            above = self.functions.get(at)
+            at = above.parent if above else None
+        return False
+
+    # Registers --------------------------------------------------------------------------------------------------------
+
+    def config_read(self, function: Function, offset: int, size: int) -> bytes:
+        """Config space as the bus answers: all ones where nobody does."""
+        if not function.ready:
+            data = b"\xff" * size
+        elif self.clock.now() < function.retry_until:
+            data = (RETRY_STATUS.to_bytes(4, "little") + b"\xff" * 4096)[offset : offset + size]
+        else:
+            data = function.config.read(offset, size)
+        return self.hooks.change("config_read", function.address, offset, value=data)
+
+    def config_write(self, function: Function, offset: int, data: bytes) -> None:
+        """Write config space; lost where nobody listens."""
+        changed = self.hooks.change_or_drop("config_write", function.address, offset, value=data)
+        if changed is not None and function.ready:
+            function.config.write(offset, changed)
+            if function.config.asks_for_reset(offset, changed):
+                self.reset(function, "flr", restores_config=False)
+
+    def bar_read(self, function: Function, bar: int, offset: int, size: int) -> bytes:
+        """Read a BAR: 0 registers, 1 memory. All ones where nobody answers or memory decoding is off."""
+        gpu = function.gpu
+        if gpu is None or not function.ready or not function.config.decodes(bar):
+            data = b"\xff" * size
+        elif function.role != "vga" or bar not in (0, 1):
+            data = bytes(size)  # registers that nothing is known about
+        elif bar == 1:
+            data = self.vram_read(gpu, offset, size).ljust(size, b"\xff")
+        else:
+            first = offset & ~3
+            words = range(first, offset + size, 4)
+            whole = b"".join(gpu.registers.get(word, 0).to_bytes(4, "little") for word in words)
+            data = whole[offset - first : offset - first + size]
+        return self.hooks.change("bar_read", function.address, bar, offset, value=data)
+
+    def bar_write(self, function: Function, bar: int, offset: int, data: bytes) -> None:
+        """Write a BAR (posted: lost without a word where nobody listens)."""
+        gpu = function.gpu
+        changed = self.hooks.change_or_drop("bar_write", function.address, bar, offset, value=data)
+        if changed is None or gpu is None or function.role != "vga":
+            return
+        if not function.ready or not function.config.decodes(bar):
+            return
+        if bar == 1:
+            self.vram_write(gpu, offset, changed)
+        elif bar == 0 and offset % 4 == 0:
+            for i in range(0, len(changed) - 3, 4):
+                gpu.registers[offset + i] = int.from_bytes(changed[i : i + 4], "little")
+
+    def vram_read(self, gpu: SimGpu, address: int, size: int) -> bytes:
+        """Bytes of the card's memory."""
+        return self.hooks.change(
+            "vram_read", gpu.index, address, value=bytes(gpu.memory.view[address : address + size])
+        )
+
+    def vram_write(self, gpu: SimGpu, address: int, data: bytes) -> None:
+        """Write the card's memory; what falls behind its end is lost."""
+        data = self.hooks.change("vram_write", gpu.index, address, value=data)[: gpu.memory.size - address]
+        gpu.memory.view[address : address + len(data)] = data
+
+    def bar_size(self, function: Function, bar: int) -> int:
+        """Size of a BAR in bytes; 0 = there is none."""
+        return function.config.bar_sizes.get(bar, 0)
+
+    def reset(self, function: Function, kind: str, *, restores_config: bool) -> ResetPlan:
+        """Begin a reset: the function does not answer for ``plan.seconds``, then it has forgotten everything.
+
+        The caller spends the time (`plan.seconds`) and answers its client by `plan.succeeds`.
+        """
+        plan = ResetPlan(function.address, kind, RESET_SECONDS, restores_config=restores_config)
+        self.hooks.tell("reset", plan)
+        saved = function.config.snapshot()
+        function.ready = False
+        gpu = function.gpu if function.role == "vga" else None
+        if gpu is not None:
+            gpu.generation += 1
+            self._clear(gpu)
+            self._news()
+
+        def done() -> None:
+            if self.functions.get(function.address) is not function:
+                return  # it was unplugged meanwhile
+            function.config.reset()
+            if plan.restores_config:
+                function.config.restore(saved)
+            function.ready = True
+            function.retry_until = self.clock.now() + plan.retry_status_for
+            if gpu is not None:
+                gpu.registers = {
+                    BOOT_0: gpu.spec.boot_0,
+                    BOOT_42: gpu.spec.boot_0 & 0x1FF00000,
+                    WPR2_ADDR_HI: 0,
+                }
+            self._news()
+
+        if plan.succeeds:
+            self.clock.at(plan.seconds, done)
+        return plan
+
+
+_GTS = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}
+
+
+def _face(machine: Machine) -> Face:
+    if machine.profile.host.system == "Linux":
+        from hil.sim.linux import LinuxFace  # noqa: PLC0415  (each face knows the machine)
+
+        return LinuxFace(machine)
+    from hil.sim.macos import MacFace  # noqa: PLC0415
+
+    return MacFace(machine)
+
+
+from hil.sim import topology  # noqa: E402  (topology builds Functions of this module)

@@ -1,0 +1,21 @@
+"""What the host says meanwhile: AER counters, Xids, kernel log. Read-only."""
+
+from hil.watch.aer import AerCount, AerCounters, difference, path_to_root
+from hil.watch.kernel import Mark, Observations, WatchedLine, begin, since, subject
+from hil.watch.xid import MEANINGS, Xid, parse
+
+__all__ = [
+    "MEANINGS",
+    "AerCount",
+    "AerCounters",
+    "Mark",
+    "Observations",
+    "WatchedLine",
+    "Xid",
+    "begin",
+    "difference",
+    "parse",
+    "path_to_root",
+    "since",
+    "subject",
+]

@@ -1,0 +1,94 @@
+"""AER counters (PCIe advanced error reporting): of a function and of every bridge between it and the root."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hil.hosts import Host
+
+DEVICES: Final = "/sys/bus/pci/devices"
+SEVERITIES: Final = ("correctable", "nonfatal", "fatal")
+_BDF: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_LINE: Final = re.compile(r"(\S+)\s+([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AerCount:
+    """How often one function reported one kind of error."""
+
+    address: str
+    """BDF."""
+    severity: str
+    """``correctable``, ``nonfatal`` or ``fatal``."""
+    name: str
+    """The kernel's: ``BadTLP``, ``Rollover`` (replay number), ``Timeout`` (replay timer), ``CmpltTO``, …"""
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.severity} {self.name}: {self.count}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AerCounters:
+    """All counters at one moment; a function without them (no AER, or not there) has none."""
+
+    counts: tuple[AerCount, ...] = ()
+
+
+def path_to_root(host: Host, address: str) -> tuple[str, ...]:
+    """BDFs from the root port down to `address`; `address` alone where the host does not tell the path."""
+    try:
+        target = host.readlink(f"{DEVICES}/{address}")
+    except OSError:
+        return (address,)
+    found = tuple(part for part in posixpath.normpath(target).split("/") if _BDF.fullmatch(part))
+    return found or (address,)
+
+
+def with_parents(host: Host, addresses: Iterable[str]) -> tuple[str, ...]:
+    """`addresses` and all bridges above them, sorted, each once."""
+    return tuple(sorted({part for address in addresses for part in path_to_root(host, address)}))
+
+
+def read(host: Host, addresses: Iterable[str]) -> AerCounters:
+    """Read the counters of just these functions. A file that cannot be read counts nothing."""
+    return AerCounters(
+        counts=tuple(
+            AerCount(address=address, severity=severity, name=name, count=count)
+            for address in addresses
+            for severity in SEVERITIES
+            for name, count in _file(host, f"{DEVICES}/{address}/aer_dev_{severity}")
+        )
+    )
+
+
+def difference(before: AerCounters, after: AerCounters) -> tuple[AerCount, ...]:
+    """What was counted between two readings; only what is not zero.
+
+    A counter that stands lower than before started again from zero when its function was re-plugged: what it
+    says now is what happened since. A counter that is not there any more says nothing.
+    """
+    stood = {(c.address, c.severity, c.name): c.count for c in before.counts}
+    found = []
+    for now in after.counts:
+        was = stood.get((now.address, now.severity, now.name), 0)
+        grown = now.count - was if now.count >= was else now.count
+        if grown:
+            found.append(AerCount(address=now.address, severity=now.severity, name=now.name, count=grown))
+    return tuple(found)
+
+
+def _file(host: Host, path: str) -> list[tuple[str, int]]:
+    try:
+        text = host.read(path).decode(errors="replace")
+    except OSError:
+        return []
+    lines = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
+    # The totals repeat what the single counters say.
+    return [(m[1], int(m[2])) for m in lines if m and not m[1].startswith("TOTAL_")]

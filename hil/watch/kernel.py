@@ -1,0 +1,140 @@
+"""What the host's kernel said and counted while something went on: a mark before, observations after."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from hil.errors import HilError
+from hil.hosts import LogLine
+from hil.watch import aer, xid
+from hil.watch.aer import AerCount, AerCounters
+from hil.watch.xid import Xid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from hil.hosts import Host
+
+_SUBJECTS: Final = (
+    # The first that matches names the line.
+    ("xid", re.compile(r"NVRM: Xid")),
+    ("nvidia", re.compile(r"NVRM|\bnvidia", re.IGNORECASE)),
+    ("aer", re.compile(r"\bAER\b|PCIe Bus Error")),
+    ("hot plug", re.compile(r"pciehp|Slot\(\S+\): (?:Link|Card)")),
+    ("thunderbolt", re.compile(r"thunderbolt|USB4", re.IGNORECASE)),
+    ("tinygpu", re.compile(r"tinygpu", re.IGNORECASE)),
+    ("dart", re.compile(r"\bDART\b|DART_|\[SPTM\]")),
+    ("pci", re.compile(r"\bpcieport\b|IOPCI|\bBAR [0-9]")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchedLine:
+    """A line of the kernel log and what it is about."""
+
+    time: float
+    """Seconds on the host's clock."""
+    text: str
+    about: str = ""
+    """``xid``, ``nvidia``, ``aer``, ``hot plug``, ``thunderbolt``, ``tinygpu``, ``dart``, ``pci``; empty =
+    another subject."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How things stood when the watch began."""
+
+    time: float
+    """Seconds on the host's clock."""
+    boot_id: str
+    functions: tuple[str, ...]
+    """BDFs watched: the ones asked for and all bridges above them."""
+    counters: AerCounters
+    seen: tuple[LogLine, ...] = ()
+    """Lines that bear the mark's own time but were there before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observations:
+    """What happened since a mark."""
+
+    aer: tuple[AerCount, ...] = ()
+    """Errors counted."""
+    xids: tuple[Xid, ...] = ()
+    lines: tuple[WatchedLine, ...] = ()
+    """The kernel log of that time, whole."""
+    rebooted: bool = False
+    """Whether the host booted anew."""
+    problems: tuple[str, ...] = ()
+    """What could not be seen, one sentence each."""
+
+    @property
+    def relevant(self) -> tuple[WatchedLine, ...]:
+        """The lines about GPUs, their driver and the way to them."""
+        return tuple(line for line in self.lines if line.about)
+
+
+def begin(host: Host, functions: Iterable[str]) -> Mark:
+    """Note time, counters and the end of the kernel log. Never raises for what the host does not let it see.
+
+    Args:
+        host: where to look.
+        functions: BDFs to watch; the bridges above them are watched too.
+
+    """
+    watched = aer.with_parents(host, functions)
+    boot_id, _ = _boot_id(host)
+    now = host.clock.now()
+    seen, _ = _log(host, now)
+    return Mark(
+        time=now, boot_id=boot_id, functions=watched, counters=aer.read(host, watched), seen=tuple(seen)
+    )
+
+
+def since(host: Host, mark: Mark) -> Observations:
+    """What happened since `mark`. What the host does not let it see becomes a sentence in `problems`."""
+    boot_id, boot_problems = _boot_id(host)
+    rebooted = bool(mark.boot_id and boot_id and boot_id != mark.boot_id)
+    # After a boot the clock may have started again: all that the log holds is news.
+    lines, log_problems = _log(host, 0.0 if rebooted else mark.time)
+    if not rebooted:
+        for old in mark.seen:
+            if old in lines:
+                lines.remove(old)
+    # A function that came back may hang behind other bridges than before.
+    watched = sorted({*mark.functions, *aer.with_parents(host, mark.functions)})
+    counters = aer.read(host, watched)
+    return Observations(
+        aer=aer.difference(AerCounters() if rebooted else mark.counters, counters),
+        xids=xid.parse(lines),
+        lines=tuple(WatchedLine(time=line.time, text=line.text, about=subject(line.text)) for line in lines),
+        rebooted=rebooted,
+        problems=(*boot_problems, *log_problems),
+    )
+
+
+def subject(text: str) -> str:
+    """What a kernel log line is about, as in `WatchedLine.about`."""
+    return next((name for name, pattern in _SUBJECTS if pattern.search(text)), "")
+
+
+def _boot_id(host: Host) -> tuple[str, Sequence[str]]:
+    try:
+        return host.facts().boot_id, ()
+    except (OSError, HilError) as error:
+        return "", (f"The host does not tell its boot id, so a reboot would go unnoticed: {error}.",)
+
+
+def _log(host: Host, start: float) -> tuple[list[LogLine], Sequence[str]]:
+    try:
+        return list(host.kernel_log(start)), ()
+    except PermissionError as error:
+        problem = (
+            f"The kernel log may not be read ({error.strerror or error}): Xids and link events go unseen; "
+            "run as root, or set kernel.dmesg_restrict=0."
+        )
+        return [], (problem,)
+    except (OSError, HilError) as error:
+        return [], (f"The kernel log cannot be read ({error}): Xids and link events go unseen.",)

@@ -1,0 +1,36 @@
+"""A `Host` on a simulated machine in the same process, without sockets: as much as discovery asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hil.hosts.base import Completed
+from hil.model import HostFacts
+from hil.sim.machine import Machine
+
+
+@dataclass
+class MachineHost:
+    machine: Machine
+    kind: str = "simulated"
+
+    def facts(self) -> HostFacts:
+        return self.machine.facts()
+
+    def read(self, path: str) -> bytes:
+        return self.machine.tree.read(path)
+
+    def list(self, path: str) -> list[str]:
+        return self.machine.tree.list(path)
+
+    def readlink(self, path: str) -> str:
+        return self.machine.tree.readlink(path)
+
+    def run(self, argv: Sequence[str], *, timeout: float) -> Completed:
+        found = self.machine.face.run(argv)
+        if found is None:
+            raise FileNotFoundError(2, "No such file or directory", argv[0])
+        completed, seconds = found
+        assert seconds < timeout
+        return completed

@@ -1,0 +1,463 @@
+"""The simulated Linux's PCI bus: formats, config and BARs, reset, remove and rescan, drivers, what the kernel says."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from hil.sim import config_space as layout
+from hil.sim import profile
+from hil.sim.faults.base import Fault, ResetPlan, Trigger
+from hil.sim.linux_pci import REMOVE_SECONDS, RESCAN_SECONDS
+from hil.sim.machine import RESET_SECONDS, Machine
+
+PCI = "/sys/bus/pci/devices"
+GPU, AUDIO, UPSTREAM, ROOT, CONTROLLER = (
+    *("0000:04:00.0", "0000:04:00.1", "0000:02:00.0"),
+    *("0000:00:07.0", "0000:00:0d.2"),
+)
+
+
+class BadReset(Fault):
+    """Resets go as the test says."""
+
+    name = "bad-reset"
+
+    def __init__(self, machine: Machine, *, fails: tuple[str, ...] = (), retry: float = 0.0) -> None:
+        super().__init__(Trigger(), machine)
+        self.fails, self.retry = fails, retry
+
+    def on_reset(self, plan: ResetPlan) -> None:
+        plan.succeeds, plan.retry_status_for = plan.kind not in self.fails, self.retry
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine(profile.load("linux-two-enclosures"))
+
+
+def slotted(**card: object) -> Machine:
+    """A workstation with its second card in a slot."""
+    known = profile.load("linux-two-enclosures")
+    internal = known.gpu[1].model_copy(update={"enclosure": "", **card})
+    return Machine(known.model_copy(update={"gpu": (known.gpu[0], internal)}))
+
+
+def text(machine: Machine, path: str) -> str:
+    return machine.tree.read(path).decode()
+
+
+def said(machine: Machine) -> list[str]:
+    return [line.text for line in machine.lines]
+
+
+def refusal(machine: Machine, path: str, data: bytes) -> int | None:
+    with pytest.raises(OSError) as caught:  # noqa: PT011  (the errno is looked at)
+        machine.tree.write(path, data)
+    return caught.value.errno
+
+
+# Formats --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("vendor", "0x10de\n"),
+        ("device", "0x26b1\n"),
+        ("class", "0x030000\n"),
+        ("subsystem_vendor", "0x10de\n"),
+        ("subsystem_device", "0x16a1\n"),
+        ("revision", "0xa1\n"),
+        ("current_link_speed", "16.0 GT/s PCIe\n"),
+        ("current_link_width", "4\n"),
+        ("max_link_speed", "16.0 GT/s PCIe\n"),
+        ("max_link_width", "16\n"),
+        ("removable", "removable\n"),
+        ("reset_method", "flr bus\n"),
+        ("boot_vga", "0\n"),
+        ("modalias", "pci:v000010DEd000026B1sv000010DEsd000016A1bc03sc00i00\n"),
+        ("resource1_resize", "000000000001ffc0\n"),
+    ],
+)
+def test_an_attribute_reads_as_the_kernel_prints_it(machine, name, content):
+    assert text(machine, f"{PCI}/{GPU}/{name}") == content
+
+
+def test_the_tunnels_root_port_says_gen1_and_the_controller_nothing(machine):
+    assert text(machine, f"{PCI}/{ROOT}/current_link_speed") == "2.5 GT/s PCIe\n"
+    assert text(machine, f"{PCI}/{CONTROLLER}/current_link_speed") == "Unknown\n"
+    assert text(machine, f"{PCI}/{CONTROLLER}/current_link_width") == "0\n"
+    assert "removable" not in machine.tree.list(f"{PCI}/{ROOT}")
+
+
+def test_a_function_lies_in_the_folder_of_the_bridge_above(machine):
+    chain = "pci0000:00/0000:00:07.0/0000:02:00.0/0000:03:01.0/0000:04:00.0"
+    assert machine.tree.readlink(f"{PCI}/{GPU}") == f"../../../devices/{chain}"
+    assert machine.tree.read(f"/sys/devices/{chain}/vendor") == b"0x10de\n"
+    assert machine.tree.resolve(f"{PCI}/{GPU}/subsystem") == "/sys/bus/pci"
+
+
+def test_resources_of_cards_and_bridges(machine):
+    lines = text(machine, f"{PCI}/{GPU}/resource").splitlines()
+    start, end, flags = (int(part, 16) for part in lines[1].split())
+
+    assert len(lines) == 13
+    assert lines[0] == "0x0000000080000000 0x0000000080ffffff 0x0000000000040200"
+    assert (end - start + 1, flags) == (256 << 20, 0x14220C)
+    assert lines[2].split() == ["0x0000000000000000"] * 3
+    assert len(text(machine, f"{PCI}/{ROOT}/resource").splitlines()) == 17
+
+
+def test_two_cards_do_not_share_addresses(machine):
+    first, second = (text(machine, f"{PCI}/{a}/resource").splitlines() for a in (GPU, "0000:24:00.0"))
+    assert not set(first[:2]) & set(second[:2])
+
+
+def test_aer_counters_come_with_all_names_and_their_total(machine):
+    machine.functions[GPU].aer = {"correctable": {"BadTLP": 3, "Timeout": 2}, "fatal": {"NewInThisKernel": 1}}
+
+    correctable = text(machine, f"{PCI}/{GPU}/aer_dev_correctable").splitlines()
+
+    assert correctable[1:5] == ["BadTLP 3", "BadDLLP 0", "Rollover 0", "Timeout 2"]
+    assert correctable[-1] == "TOTAL_ERR_COR 5"
+    assert text(machine, f"{PCI}/{GPU}/aer_dev_fatal").endswith("NewInThisKernel 1\nTOTAL_ERR_FATAL 1\n")
+    assert text(machine, f"{PCI}/{GPU}/aer_dev_nonfatal").endswith("TOTAL_ERR_NONFATAL 0\n")
+
+
+def test_the_kernels_device_links_join_root_port_and_controller(machine):
+    link = f"{PCI}/{CONTROLLER}/consumer:pci:{ROOT}"
+    assert machine.tree.resolve(link) == machine.tree.resolve(f"{PCI}/{ROOT}/supplier:pci:{CONTROLLER}")
+    assert machine.tree.resolve(f"{link}/consumer") == machine.tree.resolve(f"{PCI}/{ROOT}")
+
+
+def test_the_host_tells_who_it_is(machine):
+    assert text(machine, "/proc/sys/kernel/random/boot_id") == f"{machine.boot_id}\n"
+    assert text(machine, "/sys/class/dmi/id/product_name") == "ThinkStation P3\n"
+    assert text(machine, "/proc/sys/kernel/osrelease") == "6.12.48\n"
+    assert text(machine, "/sys/module/nvidia/version") == "580.95.05\n"
+    assert machine.face.run(["lspci"]) is None
+
+
+# Registers ------------------------------------------------------------------------------------------------------------
+
+
+def test_config_space_is_read_and_written_in_place(machine):
+    path = f"{PCI}/{GPU}/config"
+    assert machine.tree.stat(path).size == len(machine.tree.read(path)) == 4096
+    assert machine.tree.pread(path, 4, 0) == bytes.fromhex("de10b126")
+    assert machine.tree.pread(path, 8, 4094) == bytes(2)
+    assert machine.tree.pwrite(path, b"\x00\x00", layout.COMMAND) == 2
+    assert machine.tree.pread(path, 2, layout.COMMAND) == bytes(2)
+    assert machine.tree.pwrite(path, bytes(8), 4094) == 2
+    machine.tree.write(path, bytes(4))
+    assert machine.tree.pread(path, 4, 0) == bytes.fromhex("de10b126")
+
+
+def test_bars_are_reached_until_memory_is_switched_off(machine):
+    memory = f"{PCI}/{GPU}/resource1"
+    assert machine.tree.pread(f"{PCI}/{GPU}/resource0", 4, 0) == (0x192000A1).to_bytes(4, "little")
+    assert machine.tree.pwrite(memory, b"abcd", 0x1000) == 4
+    assert machine.tree.pread(memory, 8, 0x0FFE) == b"\0\0abcd\0\0"
+    machine.tree.pwrite(f"{PCI}/{GPU}/config", b"\0\0", layout.COMMAND)
+    machine.tree.pwrite(memory, b"lost", 0x1000)
+    assert machine.tree.pread(memory, 4, 0x1000) == b"\xff" * 4
+    machine.tree.pwrite(f"{PCI}/{GPU}/config", b"\6\0", layout.COMMAND)
+    assert machine.tree.pread(memory, 4, 0x1000) == b"abcd"
+
+
+def test_a_bar_has_its_own_size_and_ends_there(machine):
+    path = f"{PCI}/{GPU}/resource1"
+    size = machine.tree.stat(path).size
+    assert size == 256 << 20
+    assert machine.tree.pread(path, 8, size - 4) == bytes(4)
+    assert machine.tree.pread(path, 8, size) == b""
+    with pytest.raises(OSError, match="Invalid argument"):
+        machine.tree.pwrite(path, bytes(8), size - 4)
+    with pytest.raises(OSError, match="Input/output error"):
+        machine.tree.read(path)
+
+
+def test_registers_of_the_cards_other_bars_are_not_those_of_the_gpu(machine):
+    assert machine.tree.pread(f"{PCI}/{AUDIO}/resource0", 4, 0) == bytes(4)
+    machine.tree.pwrite(f"{PCI}/{AUDIO}/resource0", b"\xff" * 4, 0)
+    assert machine.tree.pread(f"{PCI}/{GPU}/resource3", 4, 0) == bytes(4)
+    assert machine.tree.pread(f"{PCI}/{GPU}/resource0", 4, 0) == (0x192000A1).to_bytes(4, "little")
+
+
+def test_a_cards_memory_bar_in_a_slot_covers_its_memory_and_reads_ones_behind_it():
+    machine = slotted()
+    path = f"{PCI}/0000:c0:00.0/resource1"
+    vram = machine.gpus[1].spec.vram_bytes
+    assert machine.tree.stat(path).size == 32 << 30
+    assert machine.tree.pread(path, 4, vram - 2) == b"\0\0\xff\xff"
+    assert "removable" not in machine.tree.list(f"{PCI}/0000:c0:00.0")
+
+
+def test_resizing_a_bar_is_refused_for_the_reasons_the_kernel_has(machine):
+    path = f"{PCI}/{GPU}/resource1_resize"
+    assert refusal(machine, path, b"7") == errno.EBUSY
+    machine.tree.write("/sys/bus/pci/drivers/nvidia/unbind", GPU.encode())
+    assert refusal(machine, path, b"3") == errno.EINVAL
+    assert refusal(machine, path, b"99") == errno.EINVAL
+    assert refusal(machine, path, b"12") == errno.ENOSPC
+    machine.tree.write(path, b"7")
+    assert machine.bar_size(machine.functions[GPU], 1) == 128 << 20
+
+
+# Reset ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_reset_takes_its_time_and_puts_the_config_back(machine):
+    before = machine.tree.read(f"{PCI}/{GPU}/config")
+    machine.tree.pwrite(f"{PCI}/{GPU}/resource1", b"secret", 0)
+
+    seconds = machine.tree.write(f"{PCI}/{GPU}/reset", b"1\n")
+
+    assert seconds == RESET_SECONDS
+    assert machine.tree.pread(f"{PCI}/{GPU}/config", 4, 0) == b"\xff" * 4
+    assert text(machine, f"{PCI}/{GPU}/current_link_speed") == "Unknown\n"
+    machine.clock.sleep("test", seconds)
+    assert machine.tree.read(f"{PCI}/{GPU}/config") == before
+
+
+def test_a_reset_of_the_audio_function_leaves_the_gpu_alone(machine):
+    generation = machine.gpus[0].generation
+    machine.clock.sleep("test", machine.tree.write(f"{PCI}/{AUDIO}/reset", b"1"))
+    assert machine.gpus[0].generation == generation
+    assert machine.gpus[0].reachable
+
+
+def test_the_reset_method_is_chosen_among_those_there_are(machine):
+    path = f"{PCI}/{GPU}/reset_method"
+    machine.tree.write(path, b"bus\n")
+    assert text(machine, path) == "bus\n"
+    assert refusal(machine, path, b"acpi") == errno.EINVAL
+    assert refusal(machine, path, b"flr flr") == errno.EINVAL
+    machine.tree.write(path, b"default")
+    assert text(machine, path) == "flr bus\n"
+    machine.tree.write(path, b"\n")
+    assert refusal(machine, f"{PCI}/{GPU}/reset", b"1") == errno.ENOTTY
+
+
+@pytest.mark.parametrize("wrong", [b"0", b"2", b"yes", b"", b"-1", b"\xff"])
+def test_only_a_one_resets(machine, wrong):
+    assert refusal(machine, f"{PCI}/{GPU}/reset", wrong) == errno.EINVAL
+    assert machine.gpus[0].reachable
+
+
+def test_the_kernel_tries_the_next_method_where_one_fails():
+    machine = Machine(profile.load("linux-two-enclosures"), lambda m: [BadReset(m, fails=("flr",))])
+    seconds = machine.tree.write(f"{PCI}/{GPU}/reset", b"1")
+    machine.clock.sleep("test", seconds)
+    assert seconds > RESET_SECONDS
+    assert machine.gpus[0].reachable
+    assert f"nvidia {GPU}: not ready 65535ms after FLR; giving up" in said(machine)
+
+
+def test_a_card_that_no_method_brings_back_is_enotty():
+    machine = Machine(profile.load("linux-two-enclosures"), lambda m: [BadReset(m, fails=("flr", "bus"))])
+    assert refusal(machine, f"{PCI}/{GPU}/reset", b"1") == errno.ENOTTY
+    assert f"nvidia {GPU}: not ready 65535ms after bus reset; giving up" in said(machine)
+
+
+@pytest.mark.parametrize(("retry", "spent"), [(0.4, RESET_SECONDS + 0.4), (5.0, RESET_SECONDS + 5.0), (70.0, None)])
+def test_the_kernel_waits_while_a_card_asks_to_be_asked_again(retry, spent):
+    machine = Machine(profile.load("linux-two-enclosures"), lambda m: [BadReset(m, retry=retry)])
+    path = f"{PCI}/{GPU}/reset"
+    if spent is None:
+        assert refusal(machine, path, b"1") == errno.ENOTTY
+        return
+    assert machine.tree.write(path, b"1") == pytest.approx(spent)
+    assert any("not ready 1023ms after FLR; waiting" in line for line in said(machine)) == (retry > 1)
+
+
+def test_a_reset_asked_for_in_config_space_clears_it(machine):
+    path = f"{PCI}/{GPU}/config"
+    control = machine.tree.pread(path, 2, layout.DEVICE_CONTROL)
+    machine.tree.pwrite(path, bytes([control[0], control[1] | 0x80]), layout.DEVICE_CONTROL)
+    assert not machine.gpus[0].reachable
+    machine.clock.sleep("test", 1.0)
+    assert machine.tree.pread(path, 2, layout.COMMAND) == bytes(2)
+    assert machine.gpus[0].reachable
+
+
+# Coming and going -----------------------------------------------------------------------------------------------------
+
+
+def test_remove_and_rescan_take_away_and_bring_back_what_is_below(machine):
+    before = machine.tree.list(PCI)
+    events = []
+    machine.listeners.append(lambda event: events.append((event.action, event.path)))
+
+    assert machine.tree.write(f"{PCI}/{UPSTREAM}/remove", b"1") == REMOVE_SECONDS
+    left = machine.tree.list(PCI)
+    assert machine.tree.write("/sys/bus/pci/rescan", b"1\n") == RESCAN_SECONDS
+
+    assert len(before) - len(left) == 5
+    assert GPU not in left
+    assert machine.tree.list(PCI) == before
+    assert events.count(("remove", GPU)) == events.count(("add", GPU)) == 1
+    assert text(machine, f"{PCI}/{GPU}/vendor") == "0x10de\n"
+    assert not any("Xid" in line or "pciehp" in line for line in said(machine))
+
+
+def test_what_is_removed_has_no_files_any_more(machine):
+    machine.tree.write(f"{PCI}/{GPU}/remove", b"1")
+    assert GPU not in machine.tree.list("/sys/bus/pci/drivers/nvidia")
+    with pytest.raises(FileNotFoundError):
+        machine.tree.read(f"{PCI}/{GPU}/vendor")
+    with pytest.raises(FileNotFoundError):
+        machine.tree.write(f"{PCI}/{GPU}/remove", b"1")
+    assert AUDIO in machine.tree.list(PCI)
+
+
+def test_zero_removes_and_rescans_nothing(machine):
+    before = machine.tree.list(PCI)
+    assert machine.tree.write(f"{PCI}/{GPU}/remove", b"0") == 0
+    assert machine.tree.write(f"{PCI}/{GPU}/rescan", b"0") == 0
+    assert machine.tree.list(PCI) == before
+
+
+@pytest.mark.parametrize("address", [ROOT, CONTROLLER])
+def test_the_machines_own_ports_come_back_with_their_links(machine, address):
+    machine.tree.write(f"{PCI}/{address}/remove", b"1")
+    assert f"consumer:pci:{ROOT}" not in (machine.tree.list(f"{PCI}/{CONTROLLER}") if address == ROOT else [])
+    machine.tree.write("/sys/bus/pci/rescan", b"1")
+    assert f"consumer:pci:{ROOT}" in machine.tree.list(f"{PCI}/{CONTROLLER}")
+    assert GPU in machine.tree.list(PCI)
+
+
+def test_a_surprise_removal_reads_as_a_real_kernels_log(machine):
+    start = len(machine.lines)
+    machine.detach(machine.enclosures[0])
+    machine.clock.sleep("test", 0.1)
+
+    assert said(machine)[start:] == [
+        "pcieport 0000:00:07.0: pciehp: Slot(12): Link Down",
+        "pcieport 0000:00:07.0: pciehp: Slot(12): Card not present",
+        "NVRM: Xid (PCI:0000:04:00): 79, GPU has fallen off the bus.",
+        "thunderbolt 0-1: device disconnected",
+        "thunderbolt 0-0:1.1: retimer disconnected",
+    ]
+    assert [a for a in machine.tree.list(PCI) if a.startswith(("0000:02", "0000:03", "0000:04"))] == []
+
+
+def test_an_attach_is_logged_and_told(machine):
+    machine.detach(machine.enclosures[1])
+    machine.clock.sleep("test", 0.1)
+    start, events = len(machine.lines), []
+    machine.listeners.append(lambda event: events.append((event.action, event.subsystem, event.path)))
+
+    machine.attach(machine.enclosures[1])
+    machine.clock.sleep("test", 5.0)
+
+    log = said(machine)[start:]
+    assert log[0] == "thunderbolt 1-1: new device found, vendor=0xb7 device=0x1137"
+    assert "pcieport 0000:00:07.1: pciehp: Slot(13): Card present" in log
+    assert "pcieport 0000:00:07.1: pciehp: Slot(13): Link Up" in log
+    assert "pci 0000:24:00.0: [10de:2684] type 00 class 0x030000 PCIe Legacy Endpoint" in log
+    assert events[0] == ("add", "thunderbolt", "1-1")
+    assert ("add", "pci", "0000:24:00.0") in events
+
+
+def test_a_cable_pulled_before_its_router_was_there_brings_nothing(machine):
+    box = machine.enclosures[0]
+    machine.detach(box)
+    machine.clock.sleep("test", 0.1)
+    machine.attach(box)
+    machine.clock.sleep("test", 0.5)
+    machine.detach(box)
+    machine.clock.sleep("test", 0.1)
+    machine.attach(box)
+    machine.clock.sleep("test", 0.6)
+
+    assert not box.visible  # the first plug's time is over, the second's is not
+    machine.clock.sleep("test", 1.0)
+    assert box.visible
+    assert machine.gpus[0].reachable
+
+
+def test_a_card_pulled_out_of_its_slot_is_lost_and_no_rescan_finds_it():
+    machine = slotted()
+    machine.tree.write(f"{PCI}/0000:c0:00.0/remove", b"1")
+    machine.tree.write("/sys/bus/pci/rescan", b"1")
+    assert machine.gpus[1].reachable
+
+    machine.remove(1)
+
+    assert not machine.gpus[1].reachable
+    assert "pcieport 0000:00:01.0: pciehp: Slot(1): Card not present" in said(machine)
+    machine.tree.write("/sys/bus/pci/rescan", b"1")
+    assert "0000:c0:00.0" not in machine.tree.list(PCI)
+
+
+def test_a_slot_tells_whether_it_is_filled_and_can_be_switched(machine):
+    slot = "/sys/bus/pci/slots/12"
+    assert (text(machine, f"{slot}/address"), text(machine, f"{slot}/adapter")) == ("0000:02:00\n", "1\n")
+    machine.tree.write(f"{slot}/power", b"0")
+    assert text(machine, f"{slot}/power") == "0\n"
+    assert not machine.gpus[0].reachable
+    machine.tree.write(f"{slot}/power", b"1")
+    assert text(machine, f"{slot}/power") == "1\n"
+    assert refusal(machine, f"{slot}/power", b"2") == errno.EINVAL
+    machine.tree.write(f"{PCI}/{ROOT}/remove", b"1")
+    assert text(machine, f"{slot}/address") == "0000:00:00\n"
+
+
+# Drivers --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_driver_lets_go_and_takes_again(machine):
+    driver = "/sys/bus/pci/drivers/nvidia"
+    generation = machine.gpus[0].generation
+    assert machine.tree.resolve(f"{PCI}/{GPU}/driver") == driver
+    assert "DRIVER=nvidia\n" in text(machine, f"{PCI}/{GPU}/uevent")
+
+    machine.tree.write(f"{driver}/unbind", f"{GPU}\n".encode())
+    assert "driver" not in machine.tree.list(f"{PCI}/{GPU}")
+    assert "DRIVER" not in text(machine, f"{PCI}/{GPU}/uevent")
+    assert refusal(machine, f"{driver}/unbind", GPU.encode()) == errno.ENODEV
+    machine.tree.write(f"{driver}/bind", GPU.encode())
+
+    assert machine.tree.resolve(f"{driver}/{GPU}") == machine.tree.resolve(f"{PCI}/{GPU}")
+    assert machine.gpus[0].generation > generation
+    assert refusal(machine, f"{driver}/bind", GPU.encode()) == errno.EBUSY
+
+
+@pytest.mark.parametrize("address", [AUDIO, "0000:77:00.0", "nonsense"])
+def test_a_driver_takes_only_what_it_matches(machine, address):
+    assert refusal(machine, "/sys/bus/pci/drivers/nvidia/bind", address.encode()) == errno.ENODEV
+
+
+def test_a_driver_that_was_unbound_is_back_after_remove_and_rescan(machine):
+    machine.tree.write("/sys/bus/pci/drivers/nvidia/unbind", GPU.encode())
+    machine.tree.write(f"{PCI}/{GPU}/remove", b"1")
+    machine.tree.write("/sys/bus/pci/rescan", b"1")
+    assert machine.functions[GPU].driver == "nvidia"
+
+
+def test_without_nvidias_driver_a_card_has_none():
+    known = profile.load("linux-two-enclosures")
+    host = known.host.model_copy(update={"driver_version": ""})
+    machine = Machine(known.model_copy(update={"host": host}))
+
+    machine.detach(machine.enclosures[0])
+    machine.clock.sleep("test", 0.1)
+
+    assert "driver" not in machine.tree.list(f"{PCI}/0000:24:00.0")
+    assert "nvidia" not in machine.tree.list("/sys/bus/pci/drivers")
+    assert not any("NVRM" in line for line in said(machine))
+
+
+@pytest.mark.parametrize("name", ["remove", "reset", "rescan"])
+def test_what_can_only_be_written_cannot_be_read(machine, name):
+    with pytest.raises(PermissionError):
+        machine.tree.read(f"{PCI}/{GPU}/{name}")
+    with pytest.raises(PermissionError):
+        machine.tree.pread(f"{PCI}/{GPU}/{name}", 4, 0)
+
+
+def test_what_can_only_be_read_cannot_be_written(machine):
+    assert refusal(machine, f"{PCI}/{GPU}/vendor", b"1") == errno.EACCES
