@@ -280,18 +280,6 @@ def test_a_server_that_does_not_run_is_asked_for_never_started(refusal: int, wor
         open_function(host, GPU)
 
 
-def test_a_server_that_serves_somebody_else_is_told_from_a_device_that_hangs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(client, "PROBE_SECONDS", 0.01)
-    ours, theirs = socket.socketpair()
-    host = FilesHost(system="Darwin", arch="arm64", sockets={socket_path(): ours})
-
-    with theirs, pytest.raises(BenchFault, match="another client"):
-        open_function(host, GPU)
-    assert ours.fileno() == -1
-
-
 def test_another_gpu_than_the_one_asked_for_is_refused() -> None:
     other = Gpu(
         id="o", name="RTX 3060", function=PciFunction(address=BDF, vendor_id=0x10DE, device_id=0x2504)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from hil.hosts import Host
 
 BARS: Final = 6
-PROBE_SECONDS: Final = 10.0
-"""How long the first answer may take."""
 _TEXT_LIMIT: Final = 1 << 16  # bytes; an error text longer than this is no text, the stream is out of step
 _DEVICE: Final = 0  # the server drives one GPU
 _NO_DRIVER: Final = "driver not available"
@@ -84,22 +82,11 @@ class TinyGpuFunction:
         """Ask whether a driver matched; the first request of a connection.
 
         The server in TinyGPU.app does not know this request and answers status 1 without a text, which is
-        fine. One whose driver is missing answers any first request with a text and hangs up.
+        fine. It serves one client and lets the next wait until the first has gone: the operation's deadline ends
+        that. One whose driver is missing answers any first request with a text and hangs up.
         """
         doing = f"opening {self.address} at {self._path}"
-        # The server serves one client and lets the next wait for ever. Only a limit on the socket itself
-        # tells that apart from a device that hangs, which the operation's deadline would otherwise blame.
-        self._connection.settimeout(PROBE_SECONDS)
-        try:
-            status, _, text = self._exchange(doing, Command.PROBE, 0, ())
-        except TimeoutError as error:
-            raise BenchFault(
-                f"{doing}: the server took the connection but did not answer for {PROBE_SECONDS:g} s; "
-                "another client (tinygrad?) holds the GPU, or the server hangs since a removal: "
-                "end the one, or restart the other",
-                operation="probe",
-            ) from error
-        self._connection.settimeout(None)
+        status, _, text = self._exchange(doing, Command.PROBE, 0, ())
         if status and _NO_DRIVER in text.lower():
             raise BenchFault(
                 f"{doing}: {text!r}; check that System Report > PCI shows the GPU and that "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hil.sim.linux_pci import LinuxPci
 from hil.sim.linux_thunderbolt import LinuxThunderbolt
+from hil.sim.topology import root_address
 
 if TYPE_CHECKING:
     from hil.hosts.base import Completed
@@ -59,6 +60,9 @@ class LinuxFace:
 
     def router_detached(self, enclosure: SimEnclosure) -> None:
         """A router is gone."""
+        if not enclosure.spec.behind:
+            # Where its functions had been removed in good order, only pciehp is left to notice.
+            self._pci.link_down(root_address(self._machine, enclosure.port))
         self._thunderbolt.detach(enclosure)
 
     def run(self, argv: Sequence[str]) -> tuple[Completed, float] | None:  # noqa: ARG002  (the machine's contract)

@@ -41,6 +41,8 @@ class LinuxPci:
         self._machine = machine
         self._tree = machine.tree
         self._paths: dict[str, str] = {}
+        self._occupied: set[str] = set()
+        """Ports below which pciehp knows a card: an orderly removal does not change that."""
         installed = machine.profile.host.driver_version
         self._drivers = [name for name in _DRIVERS.values() if name != "nvidia" or installed]
         bus = Folder(self._tree, BUS)
@@ -60,10 +62,11 @@ class LinuxPci:
     def attach(self, functions: Sequence[Function], *, event: bool) -> None:
         """Functions were enumerated."""
         machine = self._machine
-        if machine.booted:
-            for above in _above(functions):
+        for above in _above(functions):
+            if machine.booted and above not in self._occupied:
                 self._hot_plug(above, "Card present")
                 self._hot_plug(above, "Link Up")
+            self._occupied.add(above)
         for function in functions:
             address, config = function.address, function.config
             machine.log(
@@ -94,19 +97,26 @@ class LinuxPci:
         machine = self._machine
         if surprise:
             for above in _above(functions):
-                self._hot_plug(above, "Link Down")
-                self._hot_plug(above, "Card not present")
+                self.link_down(above)
             for function in functions:
                 if function.role == "vga" and function.driver == "nvidia":
                     slot = function.address.split(".")[0]
                     machine.log(f"NVRM: Xid (PCI:{slot}): 79, GPU has fallen off the bus.")
         self._unlink_controllers(functions)
+        self._occupied.difference_update(function.address for function in functions)
         for function in reversed(functions):
             if function.driver:
                 self._tree.remove(f"{BUS}/drivers/{function.driver}/{function.address}")
             self._tree.remove(f"{BUS}/devices/{function.address}")
             self._tree.remove(self._paths.pop(function.address, ""))
             machine.tell("remove", "pci", function.address)
+
+    def link_down(self, port_address: str) -> None:
+        """The link below a port is gone; pciehp says so once."""
+        if port_address in self._occupied:
+            self._occupied.discard(port_address)
+            self._hot_plug(port_address, "Link Down")
+            self._hot_plug(port_address, "Card not present")
 
     # Writes -----------------------------------------------------------------------------------------------
 
