@@ -47,7 +47,7 @@ class UsageError(BenchFault):
 
 
 class NotSupported(BenchFault):
-    """This host, engine or actuator cannot do what was asked, by design."""
+    """A host, engine or actuator that cannot do what was asked, by design."""
 
 
 class NotPermitted(BenchFault):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import click
 
@@ -15,8 +16,8 @@ from hil.hosts.opening import open_host
 from hil.hosts.selection import BenchKind, Selection, parse
 from hil.model import GIB, Gpu, Inventory, Router, RouterRole, gpu_aliases, to_dict
 
-if TYPE_CHECKING:
-    from rich.tree import Tree
+Branch = tuple[str, list["Branch"]]
+"""A line of the tree, and the lines below it."""
 
 
 def show(text: str, *, as_json: bool) -> None:
@@ -29,17 +30,21 @@ def show(text: str, *, as_json: bool) -> None:
     """
     selection = parse(text)
     if selection.kind is BenchKind.OPENCL:
-        raise NotSupported(
-            "bench opencl has no topology: run `pytest suites/ --hil-bench opencl` to see its devices"
-        )
+        raise NotSupported("bench opencl has no topology: run `pytest suites/ --hil-bench opencl` to see its devices")
     reason = ""
-    if selection.kind is not BenchKind.SIM:
-        inventory = look({"kind": "local"})
-        if selection.kind is BenchKind.AUTO and not inventory.gpus:
-            reason = f"no NVIDIA GPU here (looked at {', '.join(inventory.looked_at) or 'nothing'})"
-            selection = Selection(BenchKind.SIM)
-    if selection.kind is BenchKind.SIM:
-        inventory = _look_at_machine(selection)
+    with ExitStack() as stack:
+        # A machine takes as long to come up as this one takes to be looked at: side by side.
+        machine = None
+        if selection.kind in (BenchKind.SIM, BenchKind.AUTO) and not selection.address:
+            machine = MachineProcess(selection.profile)
+            stack.callback(machine.let_go)
+        if selection.kind is not BenchKind.SIM:
+            inventory = look({"kind": "local"})
+            if selection.kind is BenchKind.AUTO and not inventory.gpus:
+                reason = f"no NVIDIA GPU here (looked at {', '.join(inventory.looked_at) or 'nothing'})"
+                selection = Selection(BenchKind.SIM)
+        if selection.kind is BenchKind.SIM:
+            inventory = look({"kind": "simulated", "address": machine.address if machine else selection.address})
     if as_json:
         click.echo(json.dumps(as_facts(selection, inventory), indent=2))
         return
@@ -64,8 +69,7 @@ def as_facts(selection: Selection, inventory: Inventory) -> dict[str, Any]:
         "bench": str(selection),
         "simulated": inventory.host.simulated,
         "devices": [
-            {"alias": alias, "id": device}
-            for device, alias in sorted(names.items(), key=lambda item: item[1])
+            {"alias": alias, "id": device} for device, alias in sorted(names.items(), key=lambda item: item[1])
         ],
         "inventory": to_dict(inventory),
     }
@@ -73,33 +77,30 @@ def as_facts(selection: Selection, inventory: Inventory) -> dict[str, Any]:
 
 def draw(selection: Selection, inventory: Inventory) -> None:
     """Print the tree."""
-    from rich.console import Console  # noqa: PLC0415  (JSON needs none of it)
-    from rich.text import Text  # noqa: PLC0415
-    from rich.tree import Tree  # noqa: PLC0415
-
     host = inventory.host
-    kind = "simulated" if host.simulated else "real hardware"
-    title = f"{host.model or host.hostname} ({host.system} {host.os_version}, {host.arch}), bench {selection}, {kind}"
-    tree = Tree(Text(title))
-    _grow(tree, inventory, gpu_aliases(inventory), None)
+    nature = "simulated" if host.simulated else "real hardware"
+    click.echo(f"{host.model or host.hostname} ({host.system} {host.os_version}, {host.arch}), {selection}, {nature}")
+    branches = _branches(inventory, gpu_aliases(inventory), None)
     if not inventory.gpus:
-        tree.add(Text("no NVIDIA GPU"))
-    for problem in inventory.problems:
-        tree.add(Text(f"problem: {problem}"))
-    # Piped into a file, a line must not break where some terminal would.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(tree)
+        branches.append(("no NVIDIA GPU", []))
+    branches += [(f"problem: {problem}", []) for problem in inventory.problems]
+    for line in _lines(branches):
+        click.echo(line)
 
 
-def _grow(branch: Tree, inventory: Inventory, names: dict[str, str], above: Router | None) -> None:
-    from rich.text import Text  # noqa: PLC0415
-
+def _branches(inventory: Inventory, names: dict[str, str], above: Router | None) -> list[Branch]:
     uid = above.uid if above else None
-    for gpu in inventory.gpus:
-        if (gpu.enclosure.uid if gpu.enclosure else None) == uid:
-            branch.add(Text(_gpu(gpu, names[gpu.id])))
-    for router in inventory.routers:
-        if router.parent == (above.name if above else None):
-            _grow(branch.add(Text(_router(router))), inventory, names, router)
+    gpus = [gpu for gpu in inventory.gpus if (gpu.enclosure.uid if gpu.enclosure else None) == uid]
+    routers = [router for router in inventory.routers if router.parent == (above.name if above else None)]
+    grown: list[Branch] = [(_gpu(gpu, names[gpu.id]), []) for gpu in gpus]
+    return grown + [(_router(router), _branches(inventory, names, router)) for router in routers]
+
+
+def _lines(branches: list[Branch], indent: str = "") -> Iterator[str]:
+    for i, (text, below) in enumerate(branches):
+        last = i == len(branches) - 1
+        yield f"{indent}{'└── ' if last else '├── '}{text}"
+        yield from _lines(below, indent + ("    " if last else "│   "))
 
 
 def _router(router: Router) -> str:
@@ -123,13 +124,3 @@ def _gpu(gpu: Gpu, alias: str) -> str:
     if gpu.function.driver:
         parts.append(f"driver {gpu.function.driver}")
     return ", ".join(parts)
-
-
-def _look_at_machine(selection: Selection) -> Inventory:
-    if selection.address:
-        return look({"kind": "simulated", "address": selection.address})
-    machine = MachineProcess(selection.profile)
-    try:
-        return look({"kind": "simulated", "address": machine.address})
-    finally:
-        machine.close()

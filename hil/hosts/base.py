@@ -7,6 +7,7 @@ Paths are the host's own absolute paths as text. Operating-system errors (`FileN
 from __future__ import annotations
 
 import socket
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ class FileStat:
     @property
     def is_dir(self) -> bool:
         """Whether it is a directory."""
-        return self.mode & 0o170000 == 0o040000
+        return stat.S_ISDIR(self.mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

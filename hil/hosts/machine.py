@@ -61,13 +61,18 @@ class MachineProcess:
         """Of the machine's process."""
         return self._process.pid
 
-    def close(self) -> None:
-        """Switch it off; bounded, whatever state it is in."""
+    def let_go(self) -> None:
+        """Switch it off without waiting for its end: it puts itself away."""
         process = self._process
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+
+    def close(self) -> None:
+        """Switch it off and wait for its end; bounded, whatever state it is in."""
+        process = self._process
+        self.let_go()
         try:
             process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hil.model.links import LaneLink, LinkKind, PcieLink
+from hil.model.links import UNKNOWN_LANES, UNKNOWN_PCIE, LaneLink, LinkKind, PcieLink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,8 @@ class Router:
     """A Thunderbolt / USB4 router (macOS says switch). Ids are lower-case hexadecimal text."""
 
     uid: str
-    """Unique id as the host reports it; on macOS without ``0x``. Empty = not reported (a peer)."""
+    """Unique id, 16 hexadecimal digits that are the same on Linux and on macOS (see hil.discovery.uid). Empty = not
+    reported (a peer)."""
     name: str
     """``N-R`` on Linux (``0-1``), domain and route on macOS (``thunderboltusb4_bus_0-1``); unique on a host."""
     role: RouterRole
@@ -67,7 +68,7 @@ class Router:
     device_id: int | None = None
     kind: LinkKind = LinkKind.UNKNOWN
     """Generation of the device's own router: this decides the expected band."""
-    link: LaneLink = LaneLink(lane_gbps=None, lanes=None)
+    link: LaneLink = UNKNOWN_LANES
     """Negotiated upstream link."""
     authorized: int | None = None
     """Linux: 0 no, 1 yes, 2 by key; `None` where the host has no such notion."""
@@ -97,9 +98,9 @@ class PciFunction:
     """24 bits: class, subclass, interface."""
     parent: str | None = None
     """`address` of the bridge above; `None` at a root port or where not reported."""
-    link: PcieLink = PcieLink(gts=None, width=None)
+    link: PcieLink = UNKNOWN_PCIE
     """As negotiated now: an idle NVIDIA GPU drops to 2.5 GT/s, a tunnel's root port always says so. No verdict on it."""
-    max_link: PcieLink = PcieLink(gts=None, width=None)
+    max_link: PcieLink = UNKNOWN_PCIE
     driver: str = ""
     tunnelled: bool | None = None
     """Whether it lies behind a PCIe tunnel; `None` = not known."""

@@ -58,6 +58,10 @@ class PcieLink:
         return f"{self.gts:g} GT/s x{self.width}"
 
 
+UNKNOWN_LANES = LaneLink(lane_gbps=None, lanes=None)
+UNKNOWN_PCIE = PcieLink(gts=None, width=None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Band:
     """The bandwidth a healthy copy of 64 MiB and more is expected to reach, in bytes/s, and the link's ceiling."""
