@@ -1,7 +1,7 @@
 """The JUnit file is a whole document after every test."""
 
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +18,11 @@ def test_every_state_of_the_file_is_a_whole_document(tmp_path):
     written, path = journal(tmp_path)
     counts = []
     for outcome in ("passed", "failed", "error", "skipped"):
-        counts.append(len(ElementTree.parse(path).findall(".//testcase")))
+        counts.append(len(ET.parse(path).findall(".//testcase")))
         written.add(Case(classname="suites.a", name="t", seconds=0.25, outcome=outcome, message="m", text="long\ntext"))
     written.close()
 
-    root = ElementTree.parse(path).getroot()
+    root = ET.parse(path).getroot()
     assert counts == [0, 1, 2, 3]
     assert [len(root.findall(f".//{tag}")) for tag in ("failure", "error", "skipped")] == [1, 1, 1]
     assert root.find(".//failure").text == "long\ntext"
@@ -40,6 +40,6 @@ def test_any_text_stays_text(tmp_path_factory, name, text, properties):
     )
     written.close()
 
-    case = ElementTree.parse(path).find(".//testcase")
+    case = ET.parse(path).find(".//testcase")
     assert len(case.findall("properties/property")) == len(properties)
     assert case.find("failure") is not None
