@@ -1,10 +1,10 @@
 """Loads the words that the suites are written in."""
 
 pytest_plugins = [
-    "fixtures.hotplug",
-    "fixtures.measure",
-    "fixtures.reset",
-    "fixtures.telemetry",
-    "fixtures.throughput",
-    "fixtures.transfer",
+    "hil.fixtures.hotplug",
+    "hil.fixtures.measure",
+    "hil.fixtures.reset",
+    "hil.fixtures.telemetry",
+    "hil.fixtures.throughput",
+    "hil.fixtures.transfer",
 ]

@@ -16,6 +16,7 @@ class HilError(Exception):
         code: the number or name the driver, the operating system or the tool gave, if any.
         device: alias of the device concerned, if one was.
         operation: what was being done, in words.
+        evidence: texts that a report shows beside the message, by title: output of a process, a traceback.
 
     """
 
@@ -32,6 +33,7 @@ class HilError(Exception):
         self.code = code
         self.device = device
         self.operation = operation
+        self.evidence: dict[str, str] = {}
 
 
 class BenchFault(HilError):
@@ -48,6 +50,10 @@ class UsageError(BenchFault):
 
 class NotSupported(BenchFault):
     """A host, engine or actuator that cannot do what was asked, by design."""
+
+
+class NotCaptured(NotSupported):
+    """A capture is asked for what it does not hold: something else than was read then, or anything but reading."""
 
 
 class NotPermitted(BenchFault):
@@ -78,9 +84,15 @@ class DataCorrupt(DeviceFault):
     """Bytes read back are not the bytes written."""
 
 
-def to_dict(
-    error: BaseException, *, device: str | None = None, operation: str | None = None
-) -> dict[str, Any]:
+def says_enough(caught: Any) -> bool:
+    """Whether pytest's `caught` is an error of ours, for ``__tracebackhide__`` of the modules that raise them.
+
+    A failing test then shows its own line and the message. A bug of ours still shows its whole way through them.
+    """
+    return isinstance(caught.value, HilError)
+
+
+def to_dict(error: BaseException, *, device: str | None = None, operation: str | None = None) -> dict[str, Any]:
     """Describe `error` in builtin types, so that it can cross a process boundary.
 
     Returns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hil.errors import NotSupported
 from hil.hosts.base import Completed
 from hil.model import HostFacts
 from hil.sim.machine import Machine
@@ -34,3 +35,9 @@ class MachineHost:
         completed, seconds = found
         assert seconds < timeout
         return completed
+
+    def nvml(self) -> None:
+        raise NotSupported("no NVML without a socket")
+
+    def usb_backend(self) -> None:
+        raise NotSupported("no USB without a socket")

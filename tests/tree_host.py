@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hil.errors import NotSupported
 from hil.hosts.base import Completed, FileStat
 from hil.model import HostFacts
 
@@ -49,9 +50,7 @@ class TreeHost:
 
     def list(self, path: str) -> list[str]:
         folder = self._real(path).rstrip("/") + "/"
-        names = {
-            p[len(folder) :].split("/", 1)[0] for p in (*self.files, *self.links) if p.startswith(folder)
-        }
+        names = {p[len(folder) :].split("/", 1)[0] for p in (*self.files, *self.links) if p.startswith(folder)}
         if not names:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
         return sorted(names, reverse=self.reverse)
@@ -78,6 +77,12 @@ class TreeHost:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def nvml(self) -> None:
+        raise NotSupported("a tree has no NVML")
+
+    def usb_backend(self) -> None:
+        raise NotSupported("a tree has no USB")
 
     def put(self, path: str, value: str | OSError) -> None:
         """Set what reading `path` gives."""

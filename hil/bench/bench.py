@@ -7,31 +7,34 @@ import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hil.bench import console
+from hil.bench.deadlines import Deadlines
 from hil.bench.device import Device, DeviceFacts
+from hil.bench.file import BenchFile, Limits
 from hil.bench.inline import InlineProcess
 from hil.bench.locks import default_folder
+from hil.bench.plugs import Plugs
 from hil.bench.process import DeviceProcess
-from hil.errors import BenchFault, HilError, NotPermitted, NotSupported
+from hil.errors import BenchFault, HilError, NotPermitted, says_enough
 from hil.hosts.bench_sections import ActuatorEntry, Allow
 from hil.hosts.machine import ControlLine, MachineProcess
 from hil.hosts.selection import BenchKind, Selection
-from hil.model import HostFacts, Inventory, from_dict, to_dict
+from hil.model import HostFacts, Inventory, from_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from hil.bench.calls import Call
+
+__tracebackhide__ = says_enough
 HOST = "hil.bench.operations.hosting"
 DISCOVERY_DEADLINE = 60.0
 """Seconds on the host's clock; `system_profiler` may take half a minute on a busy Mac."""
-ATTACH_DEADLINE = 20.0
-"""Seconds from the plug to a usable GPU; owners report two to five."""
-DETACH_DEADLINE = 5.0
-"""Seconds from the pull until the host has noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +52,27 @@ class Setup:
     machine: MachineProcess | None = None
     """The simulated machine, if this run started one."""
     address: str = ""
-    """Of the simulated machine; empty = the bench is this computer."""
+    """Of the simulated machine; empty = `host` says where the bench is."""
+    host: Mapping[str, Any] = field(default_factory=lambda: {"kind": "local"})
+    """What `hil.hosts.opening.open_host` takes, for a bench that is not simulated."""
+    file: BenchFile | None = None
+    """What consent, actuators and deadlines are taken from; `None` = a simulated machine's profile, or defaults."""
 
 
 class Bench:
     """An open bench. Close it: that puts back what was unplugged and ends all processes."""
 
     def __init__(self, setup: Setup) -> None:
-        self.name = str(setup.selection)
+        self.name = setup.file.name if setup.file else str(setup.selection)
         self.reason = setup.reason
         self.simulated = bool(setup.address)
         self.faults: tuple[str, ...] = ()
-        self.allow = Allow()
-        self.actuators: tuple[ActuatorEntry, ...] = ()
+        self.allow = setup.file.allow if setup.file else Allow()
+        self.actuators: tuple[ActuatorEntry, ...] = setup.file.actuator if setup.file else ()
+        self.deadlines = setup.file.deadlines if setup.file else Deadlines()
+        self.limits = setup.file.limits if setup.file else Limits()
+        self.console_gpu = setup.file.console_gpu if setup.file else ""
+        """PCI address or alias of a GPU that nothing destructive is ever done to, beside the firmware's own choice."""
         self.inventory = Inventory(host=HostFacts(system="unknown"))
         self.devices: tuple[Device, ...] = ()
         self.notes: list[str] = []
@@ -70,22 +81,41 @@ class Bench:
         self._control: ControlLine | None = None
         self._processes: dict[str, DeviceProcess | InlineProcess] = {}
         self._numbers = 0
-        self._detached: dict[str, Device] = {}
+        self.plugs = Plugs(self)
         self._guard = threading.Lock()
         self._closed = False
         if setup.address:
             self._control = ControlLine(setup.address, self._notice)
-            told = self._control.ask("profile")
-            self.allow = Allow(**told["profile"]["allow"])
-            self.actuators = tuple(ActuatorEntry(**entry) for entry in told["profile"]["actuator"])
-            self.faults = tuple(told["faults"])
-        self._host = self.start_process(None)
+        try:
+            if self._control is not None:
+                told = self._control.ask("profile")
+                if setup.file is None:
+                    self.allow = Allow(**told["profile"]["allow"])
+                    self.actuators = tuple(ActuatorEntry(**entry) for entry in told["profile"]["actuator"])
+                self.faults = tuple(told["faults"])
+            self._host = self.start_process(None)
+        except BaseException:
+            if self._control is not None:
+                self._control.close()
+            raise
+
+    @property
+    def file(self) -> BenchFile | None:
+        """The bench file that it was opened with, if one was named."""
+        return self._setup.file
+
+    @property
+    def captured(self) -> bool:
+        """Whether it only answers what was recorded: nothing can be opened, moved or waited for."""
+        return not self.simulated and self._setup.host["kind"] == "captured"
 
     @property
     def nature(self) -> str:
-        """``simulated``, ``real hardware``, or ``real OpenCL driver``: a figure never appears without it."""
+        """``simulated``, ``captured``, ``real hardware``, ``real OpenCL driver``: a figure never appears without it."""
         if self.simulated:
             return "simulated"
+        if self.captured:
+            return "captured"
         return "real OpenCL driver" if self._setup.selection.kind is BenchKind.OPENCL else "real hardware"
 
     # Processes --------------------------------------------------------------------------------------------------------
@@ -95,7 +125,7 @@ class Bench:
         self._numbers += 1
         name = alias or "host"
         client = f"{os.getpid()}-{name}-{self._numbers}"
-        spec: dict[str, Any] = {"kind": "local"}
+        spec = dict(self._setup.host)
         if self._setup.address:
             spec = {"kind": "simulated", "address": self._setup.address, "client": client}
         process: DeviceProcess | InlineProcess
@@ -118,18 +148,21 @@ class Bench:
         """Do an operation of `hil.bench.operations.hosting` in the host's own process."""
         return self._host_process().call(f"{HOST}:{operation}", deadline=deadline, **kwargs)
 
+    def host_submit(self, operation: str, /, *, deadline: float, **kwargs: Any) -> Call:
+        """As `host_call`, without waiting."""
+        return self._host_process().submit(f"{HOST}:{operation}", deadline=deadline, **kwargs)
+
     def _host_process(self) -> DeviceProcess | InlineProcess:
         if not self._host.alive:
             self.notes.append(f"the host's own process had to be started again: {self._host.ending}")
             self._host = self.start_process(None)
+            self._lock_devices()  # the locks died with it; what stands beside them did not
         return self._host
 
     def _break_off(self, client: str) -> None:
         if self._control is not None:
             # From the thread that listens to the machine: asking and waiting there would wait for itself.
-            threading.Thread(
-                target=self._control.ask, args=("break",), kwargs={"client": client}, daemon=True
-            ).start()
+            threading.Thread(target=self._control.ask, args=("break",), kwargs={"client": client}, daemon=True).start()
 
     def _notice(self, notice: dict[str, Any]) -> None:
         with self._guard:
@@ -153,20 +186,44 @@ class Bench:
 
     # Inventory --------------------------------------------------------------------------------------------------------
 
+    def now(self) -> float:
+        """Seconds on the clock of the host under test."""
+        return float(self.host_call("now"))
+
     def refresh(self) -> Inventory:
         """Look again at what hangs on the host."""
         self.inventory = from_dict(Inventory, self.host_call("inventory"))
         return self.inventory
 
-    def adopt(self, facts: Sequence[DeviceFacts]) -> None:
-        """Make devices of `facts`: lock each, put right what a dead run left, quarantine what another run holds."""
+    def put_right(self) -> None:
+        """Put right what runs that died have left on this bench; to be done before it is looked at."""
+        for left in self.host_call("left_behind", **self._lock_place()):
+            said, done = self.plugs.put_right(left["state"])
+            self.notes += said
+            if done:
+                self.host_call("unlock", device=left["device"])
+
+    def adopt(self, facts: Sequence[DeviceFacts], unusable: Mapping[str, str] | None = None) -> None:
+        """Make devices of `facts` and lock each; quarantine what another run holds.
+
+        Args:
+            facts: of each device.
+            unusable: why some are to be quarantined at once, by alias.
+
+        """
         self.devices = tuple(Device(self, fact) for fact in facts)
-        for device in self.devices:
+        for alias, reason in (unusable or {}).items():
+            self.device(alias).quarantine = reason
+            self.notes.append(f"{alias} cannot be used: {reason}")
+        self._lock_devices()
+
+    def _lock_devices(self) -> None:
+        for device in (device for device in self.devices if not device.quarantine):
             try:
-                self._lock(device)
+                self.host_call("lock", device=device.facts.id, **self._lock_place())
             except BenchFault as error:
                 device.quarantine = str(error)
-                self.notes.append(f"{device.alias}: {error}")
+                self.notes.append(f"{device.alias} cannot be used: {error}")
 
     def device(self, alias: str) -> Device:
         """The device of that alias.
@@ -184,32 +241,33 @@ class Bench:
         """Aliases of all devices, for messages."""
         return ", ".join(device.alias for device in self.devices)
 
-    def _lock(self, device: Device) -> None:
+    def _lock_place(self) -> dict[str, Any]:
+        # On the host under test: a simulated machine's own folder.
+        folder = Path(self._setup.address).parent if self._setup.address else default_folder()
         holder = {
             "pid": os.getpid(),
             "user": _user(),
             "command": " ".join(sys.argv)[:200],
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        left = self.host_call("lock", device=device.facts.id, folder=str(self._lock_folder()), holder=holder)
-        for enclosure in left.get("detached", ()):
-            self.notes.append(f"{device.alias}: a run that died had unplugged {enclosure}; plugged in again")
-            self._detached[enclosure] = device
-            self.attach(device)
+        return {"folder": str(folder), "holder": holder}
 
-    def _lock_folder(self) -> Path:
-        # On the host under test: a simulated machine's own folder.
-        return Path(self._setup.address).parent if self._setup.address else default_folder()
-
-    # Consent and control ----------------------------------------------------------------------------------------------
+    # Consent ----------------------------------------------------------------------------------------------------------
 
     def require(self, what: str, device: Device) -> None:
         """Check the bench's consent.
 
         Raises:
-            NotPermitted: ``allow.what`` is not set.
+            NotPermitted: ``allow.what`` is not set, or it would take the console away.
 
         """
+        never = console.untouchable(device, what)
+        if never:
+            raise NotPermitted(
+                f"{what} of {device.alias} is never done: {never}, whatever the bench file allows",
+                device=device.alias,
+                operation=what,
+            )
         if not getattr(self.allow, what):
             raise NotPermitted(
                 f"bench {self.name} does not allow {what} of {device.alias}: set allow.{what} = true if it may be done",
@@ -217,112 +275,19 @@ class Bench:
                 operation=what,
             )
 
-    def cannot_unplug(self, device: Device) -> str:
-        """Why `device` cannot be unplugged here; empty if it can."""
-        if device.facts.enclosure is None:
-            return "it sits in no enclosure"
-        if not self.allow.unplug:
-            return "the bench does not allow unplugging (allow.unplug)"
-        if self._actuator(device) is None:
-            return f"no actuator of the bench acts on its enclosure {device.facts.enclosure.device_name}"
-        return ""
-
-    def detach_call(self, device: Device, *, after: float = 0.0) -> Any:
-        """Submit the pulling of `device`'s cable `after` seconds from now; returns the `Call`."""
-        entry = self._require_actuator(device)
-        enclosure = device.require_enclosure()
-        self._remember(enclosure.uid, device)
-        return self._host_process().submit(
-            f"{HOST}:detach",
-            deadline=after + DETACH_DEADLINE,
-            enclosure=to_dict(enclosure),
-            kind=entry.kind,
-            options=entry.options,
-            after=after,
-        )
-
-    def detach(self, device: Device) -> float:
-        """Pull `device`'s cable and wait until the host has noticed; seconds that took."""
-        self.detach_call(device).result()
-        return self.await_gone(device)
-
-    def await_gone(self, device: Device, *, deadline: float = DETACH_DEADLINE) -> float:
-        """Wait until the host no longer shows `device` nor its enclosure; seconds."""
-        enclosure = device.require_enclosure()
-        seconds = self.host_call(
-            "await_gone",
-            enclosure=to_dict(enclosure),
-            functions=self._functions(enclosure.uid),
-            router_too=True,
-            within=deadline,
-            deadline=deadline + DISCOVERY_DEADLINE,
-        )
-        return float(seconds)
-
-    def attach(self, device: Device, *, port: int | None = None, deadline: float = ATTACH_DEADLINE) -> float:
-        """Plug `device`'s enclosure in and wait until it is usable; seconds that took."""
-        entry = self._require_actuator(device)
-        enclosure = device.require_enclosure()
-        self.host_call(
-            "attach",
-            deadline=ATTACH_DEADLINE,
-            enclosure=to_dict(enclosure),
-            kind=entry.kind,
-            options=entry.options,
-            port=port,
-        )
-        together = [d for d in self.devices if d.facts.enclosure and d.facts.enclosure.uid == enclosure.uid]
-        seconds = self.host_call(
-            "await_present",
-            enclosure=to_dict(enclosure),
-            gpus=len(together),
-            within=deadline,
-            deadline=deadline + DISCOVERY_DEADLINE,
-        )
-        self._forget(enclosure.uid)
-        inventory = self.refresh()
-        for one in together:
-            one.relocate(inventory)
-            one.renew()
-        return float(seconds)
-
-    def replug(self, device: Device) -> None:
-        """Detach, if it is attached, and attach."""
-        if device.require_enclosure().uid not in self._detached:
-            with suppress(HilError):  # half gone already: what counts is whether it comes back
-                self.detach(device)
-        self.attach(device)
-
-    def _remember(self, enclosure: str, device: Device) -> None:
-        self._detached[enclosure] = device
-        self.host_call("note", device=device.facts.id, state={"detached": sorted(self._detached)})
-
-    def _forget(self, enclosure: str) -> None:
-        device = self._detached.pop(enclosure, None)
-        if device is not None:
-            self.host_call("note", device=device.facts.id, state={"detached": sorted(self._detached)})
-
-    def _functions(self, enclosure: str) -> list[str]:
-        found = (e for e in self.inventory.enclosures if e.router.uid == enclosure)
-        return [address for one in found for address in one.functions]
-
-    def _actuator(self, device: Device) -> ActuatorEntry | None:
-        enclosure = device.facts.enclosure
-        if enclosure is None:
-            return None
-        names = (enclosure.uid, enclosure.device_name)
-        return next((entry for entry in self.actuators if entry.enclosure in names), None)
-
-    def _require_actuator(self, device: Device) -> ActuatorEntry:
-        self.require("unplug", device)
-        entry = self._actuator(device)
-        if entry is None:
-            raise NotSupported(
-                f"{device.alias} cannot be unplugged: {self.cannot_unplug(device)}", device=device.alias
-            )
-        return entry
+    def cannot_reset(self, device: Device) -> str:
+        """Why `device` must not be reset here; empty if it may be."""
+        if device.facts.gpu is None:
+            return "it is no GPU of the inventory"
+        forbidden = "" if self.allow.reset else "the bench does not allow resets (allow.reset)"
+        return console.untouchable(device, "reset") or forbidden
 
     # The end ----------------------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Kill the devices' processes as they are: nobody waits any more for what they do."""
+        for device in self.devices:
+            device.kill()
 
     def close(self) -> list[str]:
         """Plug in what was unplugged, end all processes, switch the simulated machine off.
@@ -334,12 +299,7 @@ class Bench:
         if self._closed:
             return []
         self._closed = True
-        complaints: list[str] = []
-        for device in list(self._detached.values()):
-            try:
-                self.attach(device)
-            except HilError as error:
-                complaints.append(f"{device.alias} could not be plugged in again: {error}")
+        complaints = self.plugs.restore()
         for device in self.devices:
             with suppress(HilError):
                 self.host_call("unlock", device=device.facts.id, deadline=5.0)

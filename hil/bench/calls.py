@@ -6,10 +6,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from hil.bench import messages
-from hil.errors import BenchFault, HilError
+from hil.errors import BenchFault, HilError, says_enough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__tracebackhide__ = says_enough
 
 
 class Call:
@@ -37,6 +39,11 @@ class Call:
         self._failure: Mapping[str, Any] | HilError | None = None
         self._begun = threading.Event()
         self._over = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """The operation as a suite names it, for messages."""
+        return messages.short_name(self.operation)
 
     @property
     def over(self) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hil.bench.messages import full_name
 from hil.bench.recovery import Rung, recover
-from hil.errors import BenchFault, DeviceFault, DeviceGone, HilError, NotSupported
-from hil.model import Gpu, Inventory, LinkKind, Router, to_dict
+from hil.errors import BenchFault, DeviceFault, DeviceGone, HilError, NotCaptured, NotSupported, says_enough
+from hil.model import Gpu, Inventory, LinkKind, Router, found_again, to_dict
 
 if TYPE_CHECKING:
     from hil.bench.bench import Bench
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
     from hil.bench.inline import InlineProcess
     from hil.bench.process import DeviceProcess
 
-OPERATIONS = "hil.bench.operations"
+__tracebackhide__ = says_enough
 PROBE_DEADLINE = 2.0
 """Seconds on the host's clock for the health probe, which takes milliseconds on a device that is well."""
-OPEN_DEADLINE = 60.0
-"""Seconds; a cold boot of GSP firmware through a tunnel takes up to half a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +56,8 @@ class Device:
         self.facts = facts
         self.quarantine = ""
         """Why no test may use it any more; empty = it may be used."""
+        self.complaint = ""
+        """What the health probe last found wrong."""
         self.story: list[Rung] = []
         """Rungs of the recovery ladder that were climbed since this was last cleared."""
         self._process: DeviceProcess | InlineProcess | None = None
@@ -69,23 +70,25 @@ class Device:
         """Its short name, stable over nights."""
         return self.facts.alias
 
-    def call(self, operation: str, /, *, deadline: float = 30.0, **kwargs: Any) -> Any:
+    def call(self, operation: str, /, *, deadline: float | None = None, **kwargs: Any) -> Any:
         """Do ``module:function`` of `hil.bench.operations` on the open device and wait for what it returns.
 
         Args:
             operation: ``transfer:round_trip``; with a dot in the module it is taken as it is.
-            deadline: seconds on the host's clock.
+            deadline: seconds on the host's clock; `None` = the bench's for an operation.
             kwargs: builtin types.
 
         Raises:
             HilError: what went wrong there, or `DeviceHung`, `DeviceCrashed`.
 
         """
-        return self.submit(operation, deadline=deadline, **kwargs).result()
+        deadline = self.bench.deadlines.operation if deadline is None else deadline
+        return self.process().call(full_name(operation), deadline=deadline, **kwargs)
 
-    def submit(self, operation: str, /, *, deadline: float = 30.0, **kwargs: Any) -> Call:
+    def submit(self, operation: str, /, *, deadline: float | None = None, **kwargs: Any) -> Call:
         """As `call`, without waiting."""
-        return self.process().submit(_full(operation), deadline=deadline, **kwargs)
+        deadline = self.bench.deadlines.operation if deadline is None else deadline
+        return self.process().submit(full_name(operation), deadline=deadline, **kwargs)
 
     def process(self) -> DeviceProcess | InlineProcess:
         """Its process, with the device open.
@@ -95,17 +98,21 @@ class Device:
             HilError: it could not be opened.
 
         """
+        if not self.facts.engine and self.bench.captured:
+            raise NotCaptured(
+                f"{self.facts.name} cannot be opened: only what was read of it is there", device=self.alias
+            )
+        if not self.facts.engine:
+            raise NotSupported(
+                f"no installed copy engine can open {self.facts.name}: `pip install 'hil[all]'`, then see "
+                "docs/engines.md",
+                device=self.alias,
+            )
         if self._process is None or not self._process.alive:
-            if not self.facts.engine:
-                raise NotSupported(
-                    f"no installed copy engine can open {self.facts.name}: `pip install 'hil[all]'`, then see "
-                    "docs/engines.md",
-                    device=self.alias,
-                )
             self._process = self.bench.start_process(self.alias)
         self._process.call(
-            _full("session:open_session"),
-            deadline=OPEN_DEADLINE,
+            full_name("session:open_session"),
+            deadline=self.bench.deadlines.open,
             name=self.facts.engine,
             target=self.facts.target,
         )
@@ -115,19 +122,19 @@ class Device:
         """As `call`, in its process, but without opening the device first."""
         if self._process is None or not self._process.alive:
             self._process = self.bench.start_process(self.alias)
-        return self._process.call(_full(operation), deadline=deadline, **kwargs)
+        return self._process.call(full_name(operation), deadline=deadline, **kwargs)
 
     def close_session(self) -> None:
         """Let go of the device, so that it can be removed in order; nothing if it is not open."""
         if self._process is not None and self._process.alive:
-            self._process.call(_full("session:close_session"), deadline=OPEN_DEADLINE)
+            self._process.call(full_name("session:close_session"), deadline=self.bench.deadlines.open)
 
     def renew(self) -> None:
         """Forget what a re-plug has made stale: the open session, and the process where its engine needs that."""
         if (
             self._process is not None
             and self._process.alive
-            and self._process.call(_full("session:renew"), deadline=OPEN_DEADLINE)
+            and self._process.call(full_name("session:renew"), deadline=self.bench.deadlines.open)
         ):
             self._process.close()
 
@@ -169,14 +176,13 @@ class Device:
             wrong = self.probe()
             if not wrong:
                 return
+            self.complaint = wrong
             self.story += recover(self, wrong)
             if self.story[-1].ok:
                 return
             steps = "; ".join(f"{rung.name}: {rung.sentence}" for rung in self.story)
             self.quarantine = f"it is not well ({wrong}) and nothing helped ({steps})"
-        raise BenchFault(
-            f"{self.alias} is quarantined: {self.quarantine}", device=self.alias, operation="health probe"
-        )
+        raise BenchFault(f"{self.alias} is quarantined: {self.quarantine}", device=self.alias, operation="health probe")
 
     # Inventory --------------------------------------------------------------------------------------------------------
 
@@ -189,7 +195,7 @@ class Device:
         """
         if self.facts.gpu is None:
             return
-        now = inventory.gpu(self.facts.gpu.id)
+        now = found_again(inventory, self.facts.gpu)
         if now is None:
             raise DeviceGone(f"{self.alias} ({self.facts.id}) is not in the inventory", device=self.alias)
         facts = {field: getattr(self.facts, field) for field in self.facts.__slots__}
@@ -205,6 +211,12 @@ class Device:
         if self.facts.gpu is None:
             raise NotSupported(f"{self.alias} is no GPU of the inventory", device=self.alias)
         return self.facts.gpu
+
+    def without_registers(self) -> str:
+        """Why this host offers no way to its registers; empty if it does."""
+        if self.facts.gpu is None:
+            return "it is no GPU of the inventory"
+        return str(self.bare_call("bus:unreachable", deadline=PROBE_DEADLINE, gpu=self.gpu_facts()))
 
     def gpu_facts(self) -> dict[str, Any]:
         """`require_gpu` in builtin types, as operations take it."""
@@ -223,7 +235,7 @@ class Device:
             raise NotSupported(f"{self.alias} sits in no enclosure", device=self.alias)
         return enclosure
 
-    def reset(self, kind: str | None = None, *, deadline: float = 10.0) -> dict[str, Any]:
+    def reset(self, kind: str | None = None, *, deadline: float | None = None) -> dict[str, Any]:
         """Reset it, wait until it answers and put its config space back; see `hil.bench.operations.bus.reset`.
 
         Raises:
@@ -232,6 +244,7 @@ class Device:
 
         """
         self.bench.require("reset", self)
+        deadline = self.bench.deadlines.reset if deadline is None else deadline
         facts: dict[str, Any] = self.bare_call(
             "bus:reset",
             deadline=deadline + 5.0,
@@ -246,7 +259,3 @@ class Device:
                 operation="reset",
             )
         return facts
-
-
-def _full(operation: str) -> str:
-    return operation if "." in operation.partition(":")[0] else f"{OPERATIONS}.{operation}"

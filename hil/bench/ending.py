@@ -20,6 +20,9 @@ _DUMP = 0.4
 """Real seconds to wait for a process to write down where it stands."""
 _DUMP_BYTES = 1 << 20
 _FRAME = re.compile(r'  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<function>.*)')
+_LOOP = re.compile(r"^_perform \(.*hil/bench/worker\.py:")
+"""Where an operation's frames end and those of the loop that called it begin: they are the same in every stack."""
+_DUMP_BEGINS = re.compile(r"^(?:Fatal Python error: |(?:Current thread|Thread) 0x[0-9a-f]+\b.*:$)", re.MULTILINE)
 _HEADER = re.compile(r"(?:Current thread|Thread) 0x(?P<thread>[0-9a-f]+)\b.*:\n")
 
 
@@ -89,15 +92,22 @@ def stack(pid: int, thread: int, stderr: Path, *, limit: float = _DUMP) -> list[
 
 
 def read_stack(said: str, thread: int) -> tuple[list[str], bool]:
-    """Frames of `thread` in what faulthandler wrote; whether another thread's follow (so these are all)."""
+    """Frames of `thread` in what faulthandler wrote, up to the operation; whether another thread's follow (so all)."""
     headers = list(_HEADER.finditer(said))
     for place, header in enumerate(headers):
         if int(header["thread"], 16) == thread:
             last = place + 1 == len(headers)
             part = said[header.end() : len(said) if last else headers[place + 1].start()]
             frames = [f"{m['function']} ({m['file']}:{m['line']})" for m in _FRAME.finditer(part)]
-            return frames, not last
+            ours = (place for place, frame in enumerate(frames) if _LOOP.search(frame))
+            return frames[: next(ours, None)], not last
     return [], False
+
+
+def without_stacks(said: str) -> tuple[str, str]:
+    """What a process said itself, and what faulthandler wrote of its stacks behind that."""
+    begin = _DUMP_BEGINS.search(said)
+    return (said, "") if begin is None else (said[: begin.start()], said[begin.start() :])
 
 
 def tail(path: Path, limit: int) -> str:

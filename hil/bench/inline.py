@@ -9,14 +9,17 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.calls import Call
+from hil.bench.messages import short_name
 from hil.bench.worker import Context
-from hil.errors import BenchFault, DeviceHung, HilError
+from hil.errors import BenchFault, DeviceHung, HilError, says_enough
 from hil.hosts.opening import open_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from hil.bench.messages import Notice
+
+__tracebackhide__ = says_enough
 
 
 class InlineProcess:
@@ -58,7 +61,10 @@ class InlineProcess:
 
     def expire(self, notice: Notice) -> None:
         """The machine says that an operation here is past its deadline: let it hang up on us."""
-        self.ending = f"{notice['operation']} passed its deadline in {notice['blocked_in']}"
+        self.ending = (
+            f"{short_name(notice['operation'])} did not come back by its deadline of {notice['deadline']:g} s; "
+            f"it hangs in {notice['blocked_in']}"
+        )
         self._break_off()
 
     def stderr_text(self, limit: int = 65536) -> str:  # noqa: ARG002  (the interface of a process)
@@ -90,14 +96,12 @@ class InlineProcess:
                 ended = clock.now()
             call.finish({"value": value, "started": started, "ended": ended})
         except DeviceHung as error:
-            text = f"{call.operation}: {self.ending or error}"
+            text = f"{self.ending or error}; the machine hung up on it."
             call.fail(DeviceHung(text, device=self.device, operation=call.operation))
         except HilError as error:
             error.device = error.device or self.device
             call.fail(error)
         except Exception as error:  # noqa: BLE001  (as a device process would answer)
-            fault = BenchFault(
-                f"{type(error).__name__}: {error}", device=self.device, operation=call.operation
-            )
+            fault = BenchFault(f"{type(error).__name__}: {error}", device=self.device, operation=call.operation)
             fault.__cause__ = error
             call.fail(fault)

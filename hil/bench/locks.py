@@ -89,9 +89,7 @@ class DeviceLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def acquire(
-        cls, device_id: str, folder: Path | None = None, holder: Mapping[str, Any] | None = None
-    ) -> Self:
+    def acquire(cls, device_id: str, folder: Path | None = None, holder: Mapping[str, Any] | None = None) -> Self:
         """Take the lock of `device_id`, without waiting.
 
         Args:
@@ -109,11 +107,7 @@ class DeviceLock:
         try:
             descriptor = _open(place, path.name)
         except OSError as error:
-            hint = (
-                "it is a link or no directory"
-                if error.errno in {errno.ELOOP, errno.ENOTDIR}
-                else error.strerror
-            )
+            hint = "it is a link or no directory" if error.errno in {errno.ELOOP, errno.ENOTDIR} else error.strerror
             raise BenchFault(
                 f"lock of device {device_id}: cannot use {path}: {hint}. Remove it if no run is active",
                 code=error.errno,
@@ -139,9 +133,7 @@ class DeviceLock:
 
         """
         if self._descriptor is None:
-            raise BenchFault(
-                f"lock of device {self.holder.device}: released already, nothing can be noted in it"
-            )
+            raise BenchFault(f"lock of device {self.holder.device}: released already, nothing can be noted in it")
         self.holder = Holder(**{**asdict(self.holder), "state": dict(state)})
         self._write()
 
@@ -169,6 +161,36 @@ class DeviceLock:
         os.ftruncate(self._descriptor, len(data))
 
 
+def with_state(folder: Path) -> list[str]:
+    """Ids of devices whose lock's record names something to put right, sorted; their holders may be alive."""
+    return sorted({record.device for record in records(folder) if record.state and record.device is not None})
+
+
+def records(folder: Path) -> list[Holder]:
+    """What all locks' records say: of holders that live, and of those that died without releasing."""
+    found: list[Holder] = []
+    with suppress(FileNotFoundError):
+        place = _open_folder(folder, make=False)
+        try:
+            names = os.listdir(place)  # noqa: PTH208  (of the very folder that was checked, whatever its path is by now)
+            for name in (name for name in names if name.endswith(".lock")):
+                with suppress(OSError):  # another's unreadable file is not ours to put right
+                    record = _look(place, name)
+                    if record is not None:
+                        found.append(record)
+        finally:
+            os.close(place)
+    return found
+
+
+def _look(folder: int, name: str) -> Holder | None:
+    descriptor = _open_file(folder, name)
+    try:
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _lock(descriptor: int, device_id: str, path: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -191,12 +213,11 @@ def _open(place: Path, name: str) -> int:
     """Open a lock file in a folder that everybody may write to, trusting nothing found there."""
     folder = _open_folder(place)
     try:
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             # First without O_CREAT: fs.protected_regular refuses that on others' files in a sticky folder.
-            descriptor = os.open(name, flags, dir_fd=folder)
+            descriptor = _open_file(folder, name)
         except FileNotFoundError:
-            descriptor = os.open(name, flags | os.O_CREAT, 0o666, dir_fd=folder)
+            descriptor = _open_file(folder, name, os.O_CREAT)
             with suppress(PermissionError):
                 os.fchmod(descriptor, 0o666)  # whatever the umask: the next run may be another user's
     finally:
@@ -208,11 +229,16 @@ def _open(place: Path, name: str) -> int:
     return descriptor
 
 
-def _open_folder(place: Path) -> int:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        place.mkdir()
-        place.chmod(0o1777)
+def _open_file(folder: int, name: str, more: int = 0) -> int:
+    return os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | more, 0o666, dir_fd=folder)
+
+
+def _open_folder(place: Path, *, make: bool = True) -> int:
+    if make:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            place.mkdir()
+            place.chmod(0o1777)
     return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 

@@ -26,6 +26,23 @@ if TYPE_CHECKING:
 UNSERIALISABLE = (execnet.DumpError, struct.error, RecursionError)
 """What execnet raises for a value it cannot send (``struct.error``: an integer below -2**31)."""
 
+TRACEBACK = "device process: traceback"
+STDERR = "device process: standard error"
+STACKS = "device process: stacks"
+"""Titles of the evidence that comes with errors from device processes."""
+OPERATIONS = "hil.bench.operations"
+"""Where operations live that are named without a dot: ``transfer:round_trip``."""
+
+
+def full_name(operation: str) -> str:
+    """``package.module:function`` of an operation as a suite names it."""
+    return operation if "." in operation.partition(":")[0] else f"{OPERATIONS}.{operation}"
+
+
+def short_name(operation: str) -> str:
+    """An operation as a suite names it, for messages."""
+    return operation.removeprefix(f"{OPERATIONS}.")
+
 
 class Setup(TypedDict):
     """The first message to a device process."""
@@ -103,9 +120,7 @@ def check_version(setup: Mapping[str, Any]) -> None:
         )
 
 
-def describe(
-    error: BaseException, *, device: str | None = None, operation: str | None = None
-) -> dict[str, Any]:
+def describe(error: BaseException, *, device: str | None = None, operation: str | None = None) -> dict[str, Any]:
     """`error` in types that are sure to cross: `hil.errors.to_dict`, nearest type of ours, traceback.
 
     ``base`` serves where the controller has not imported the module that defines the error's own type.
@@ -114,15 +129,11 @@ def describe(
         facts = errors.to_dict(error, device=device, operation=operation)
     except Exception as worse:  # noqa: BLE001  (a foreign error's own __str__ must not cost the answer)
         facts = errors.to_dict(worse, device=device, operation=operation)
-        facts.update(
-            type=type(error).__name__, message=f"(telling it raised {type(worse).__name__}: {worse})"
-        )
+        facts.update(type=type(error).__name__, message=f"(telling it raised {type(worse).__name__}: {worse})")
     code = facts["code"]
     facts["code"] = int(code) if isinstance(code, int) else code if code is None else text(code)
     facts["message"] = text(facts["message"])
-    facts["base"] = next(
-        (kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__), None
-    )
+    facts["base"] = next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == errors.__name__), None)
     facts["traceback"] = text("".join(traceback.format_exception(error)))
     return facts
 
@@ -130,15 +141,19 @@ def describe(
 def rebuild(facts: Mapping[str, Any]) -> HilError:
     """The error that `describe` described, as the same type, or as the nearest one this process knows.
 
-    The remote traceback comes with it as a note.
+    The remote traceback comes with it: as evidence where the error is one of ours, whose message says enough; as
+    a note where it is a foreign one, whose message alone helps nobody.
     """
     error = errors.from_dict(dict(facts))
     base = facts.get("base")
     if base is not None and type(error).__name__ != facts["type"]:
         message = f"{facts['type']}: {facts['message']}"
         error = errors.from_dict({**facts, "type": base, "message": message})
-    if facts.get("traceback"):
-        error.add_note(f"In the device process:\n{facts['traceback']}")
+    trace = facts.get("traceback")
+    if trace and base is not None:
+        error.evidence[TRACEBACK] = trace
+    elif trace:
+        error.add_note(f"In the device process:\n{trace}")
     return error
 
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hil import registry
+from hil.bench import file as bench_file
 from hil.bench.bench import Bench, Setup
-from hil.bench.device import OPERATIONS, DeviceFacts
+from hil.bench.enlisting import complaints, found_devices
 from hil.bench.process import BACKSTOP
-from hil.hosts.selection import DEFAULT_PROFILE, BenchKind, Selection
-from hil.copy import EngineDevice
-from hil.errors import HilError, UsageError
+from hil.errors import UsageError
 from hil.hosts.machine import MachineProcess
-from hil.model import Gpu, Inventory, aliases, from_dict, gpu_aliases, slug
+from hil.hosts.selection import DEFAULT_PROFILE, BenchKind, Selection
+from hil.model import Inventory
+from hil.sim import profile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-ENUMERATION_DEADLINE = 60.0
-"""Seconds; PoCL compiles its built-in kernels at its very first start."""
+    from hil.bench.device import DeviceFacts
+    from hil.bench.file import BenchFile
 
 
-class HardwareRequired(UsageError):
+class HardwareRequired(UsageError):  # noqa: N818  (says what happened, as the names in hil.errors do)
     """No real hardware to run on, and the user asked for nothing less."""
 
 
@@ -40,6 +40,12 @@ class Wish:
     only: Sequence[str] = ()
     """Aliases to use; empty = all."""
     require_hardware: bool = False
+    said: Mapping[str, str] = field(default_factory=dict)
+    """Where the user said it, by option (``bench``, ``fault``, …), for messages; default: on the command line."""
+
+    def where(self, option: str) -> str:
+        """The place that a message about `option` names."""
+        return self.said.get(option, f"--hil-{option}")
 
 
 def open_bench(wish: Wish) -> Bench:
@@ -52,26 +58,49 @@ def open_bench(wish: Wish) -> Bench:
 
     """
     kind = wish.selection.kind
-    if kind is not BenchKind.SIM and kind is not BenchKind.AUTO:
-        _refuse(wish, f"bench {wish.selection}")
-        setup = Setup(
-            selection=wish.selection, folder=wish.folder, backstop=wish.backstop, reason="as asked for"
-        )
-        return _with_devices(Bench(setup), wish)
     if kind is BenchKind.SIM:
-        if wish.require_hardware:
-            raise HardwareRequired(
-                f"bench {wish.selection} is simulated, and --hil-require-hardware was given"
-            )
+        _refuse_simulation(wish)
         return _simulated(wish, "as asked for")
-    return _auto(wish)
+    if kind is BenchKind.AUTO:
+        return _auto(wish)
+    file = _file(wish) if kind is BenchKind.FILE else None
+    if file is not None and file.host.kind == "simulated":
+        _refuse_simulation(wish)
+        return _simulated(wish, f"{wish.selection} says so", file)
+    _refuse(wish, f"bench {wish.selection} is none")
+    host = {"kind": "captured", "address": wish.selection.address} if kind is BenchKind.CAPTURED else {"kind": "local"}
+    setup = Setup(
+        selection=wish.selection,
+        folder=wish.folder,
+        backstop=wish.backstop,
+        reason=f"{wish.selection} says so" if file else "as asked for",
+        host=file.host.spec() if file else host,
+        file=file,
+    )
+    return _with_devices(Bench(setup), wish)
+
+
+def _file(wish: Wish) -> BenchFile:
+    try:
+        return bench_file.load(Path(wish.selection.address))
+    except UsageError as error:
+        raise UsageError(f"{wish.where('bench')}: {error}") from error
+
+
+def _refuse_simulation(wish: Wish) -> None:
+    if wish.require_hardware:
+        raise HardwareRequired(
+            f"{wish.where('require-hardware')}: hardware is required, but {wish.where('bench')} names bench "
+            f"{wish.selection}, which is simulated"
+        )
 
 
 def _auto(wish: Wish) -> Bench:
     if wish.faults:
         if wish.require_hardware:
             raise HardwareRequired(
-                "faults run on simulated benches only, and --hil-require-hardware was given"
+                f"{wish.where('require-hardware')}: hardware is required, but the faults of {wish.where('fault')} "
+                "exist on simulated benches only"
             )
         return _simulated(wish, "faults were asked for, and they exist on simulated benches only")
     local = Selection(BenchKind.LOCAL)
@@ -84,52 +113,55 @@ def _auto(wish: Wish) -> Bench:
         )
     )
     try:
+        bench.put_right()
         inventory = bench.refresh()
         if inventory.gpus:
-            _refuse(wish, "this machine has an NVIDIA GPU, so bench auto is real hardware")
-            return _with_devices(bench, wish)
+            _refuse(wish, "bench auto is none here, where an NVIDIA GPU was found")
+            return _with_devices(bench, wish, inventory)
         reason = f"no NVIDIA GPU here: {found_text(inventory)}"
     except BaseException:
         bench.close()
         raise
     bench.close()
     if wish.require_hardware:
-        raise HardwareRequired(f"{reason}; --hil-require-hardware was given, so nothing simulated stands in")
+        raise HardwareRequired(f"{wish.where('require-hardware')}: hardware is required, but {reason}")
     return _simulated(wish, reason)
 
 
 def found_text(inventory: Inventory) -> str:
     """What was looked at and how much was found, in one sentence."""
     looked = ", ".join(inventory.looked_at) or "nothing could be looked at"
-    counts = (
-        f"{len(inventory.enclosures)} Thunderbolt / USB4 devices, {len(inventory.functions)} PCI functions"
-    )
+    counts = f"{len(inventory.enclosures)} Thunderbolt / USB4 devices, {len(inventory.functions)} PCI functions"
     return f"{counts} (looked at {looked})"
 
 
 def _refuse(wish: Wish, where: str) -> None:
     if wish.faults:
-        raise UsageError(f"--hil-fault acts on simulated machines only: {where}")
+        raise UsageError(
+            f"{wish.where('fault')}: {', '.join(wish.faults)} can only act on a simulated machine, and {where}"
+        )
     if wish.inline:
         raise UsageError(
-            f"--hil-inline is for simulated benches: {where}, and its driver could take pytest with it"
+            f"{wish.where('inline')}: only for simulated benches, since a driver could take pytest with it, and {where}"
         )
 
 
-def _simulated(wish: Wish, reason: str) -> Bench:
+def _simulated(wish: Wish, reason: str, file: BenchFile | None = None) -> Bench:
     selection = wish.selection
-    if selection.kind is not BenchKind.SIM:
+    if file is not None:
+        selection = Selection(BenchKind.SIM, profile=file.host.profile, address=file.host.address)
+    elif selection.kind is not BenchKind.SIM:
         selection = Selection(BenchKind.SIM, profile=DEFAULT_PROFILE)
     machine: MachineProcess | None = None
     address = selection.address
     if address and wish.faults:
         raise UsageError(
-            f"--hil-fault: the machine at {address} runs already; give the faults to the one that starts it"
+            f"{wish.where('fault')}: the machine at {address} runs already; its faults are named where it is started"
         )
-    if not address:
-        machine = MachineProcess(selection.profile, wish.faults)
-        address = machine.address
     try:
+        if not address:
+            machine = _start_machine(wish, selection.profile)
+            address = machine.address
         bench = Bench(
             Setup(
                 selection=selection,
@@ -139,98 +171,61 @@ def _simulated(wish: Wish, reason: str) -> Bench:
                 inline=wish.inline,
                 machine=machine,
                 address=address,
+                file=file,
             )
         )
-    except BaseException:
+    except BaseException as error:
         if machine is not None:
             machine.close()
+        if isinstance(error, UsageError) and selection.address:
+            raise UsageError(f"{wish.where('bench')}: {error}") from error
         raise
     return _with_devices(bench, wish)
 
 
-def _with_devices(bench: Bench, wish: Wish) -> Bench:
+def _start_machine(wish: Wish, name: str) -> MachineProcess:
     try:
-        inventory = bench.refresh()
-        if wish.selection.kind is BenchKind.OPENCL:
-            facts = _opencl_devices(bench)
-        else:
-            facts = _gpu_devices(bench, inventory)
-        unknown = sorted(set(wish.only) - {fact.alias for fact in facts})
-        if unknown:
-            known = ", ".join(fact.alias for fact in facts) or "none"
-            raise UsageError(
-                f"--hil-device {', '.join(unknown)}: no such device on bench {bench.name}; known: {known}"
-            )
-        bench.adopt([fact for fact in facts if not wish.only or fact.alias in wish.only])
+        profile.load(name)
+    except UsageError as error:
+        raise UsageError(f"{wish.where('bench')}: {error}") from error
+    machine = MachineProcess(name, wish.faults)
+    try:
+        _ = machine.address
+    except UsageError as error:  # the profile is in order: it is a fault that is not
+        raise UsageError(f"{wish.where('fault')}: {error}") from error
+    return machine
+
+
+def _with_devices(bench: Bench, wish: Wish, inventory: Inventory | None = None) -> Bench:
+    try:
+        if inventory is None:
+            bench.put_right()
+            inventory = bench.refresh()
+        _adopt(bench, inventory, wish)
     except BaseException:
         bench.close()
         raise
     return bench
 
 
-def _gpu_devices(bench: Bench, inventory: Inventory) -> list[DeviceFacts]:
-    names = gpu_aliases(inventory)
-    offered = _offers(bench) if inventory.gpus else {}
-    return sorted(
-        (_join(gpu, names[gpu.id], offered, bench) for gpu in inventory.gpus), key=lambda fact: fact.alias
-    )
+def _adopt(bench: Bench, inventory: Inventory, wish: Wish) -> None:
+    facts, unusable = found_devices(bench, inventory, wish.selection.kind)
+    facts = _choose(bench, facts, inventory, wish)
+    chosen = {fact.alias for fact in facts}
+    bench.adopt(facts, {alias: reason for alias, reason in unusable.items() if alias in chosen})
+    bench.notes += complaints(bench, inventory)
 
 
-def _join(gpu: Gpu, alias: str, offered: dict[str, list[EngineDevice]], bench: Bench) -> DeviceFacts:
-    facts = DeviceFacts(
-        alias=alias,
-        id=gpu.id,
-        name=gpu.name,
-        engine="",
-        target="",
-        gpu=gpu,
-        simulated=bench.simulated,
-        vram_bytes=gpu.vram_bytes,
-    )
-    for name, devices in offered.items():
-        here = [device for device in devices if device.pci_address == gpu.function.address]
-        if here:
-            return replace(facts, engine=name, target=here[0].target, vram_bytes=here[0].vram_bytes)
-    return facts
-
-
-def _offers(bench: Bench) -> dict[str, list[EngineDevice]]:
-    names = (
-        ["simulated"]
-        if bench.simulated
-        else [n for n in registry.names("hil.copy_engines") if n != "simulated"]
-    )
-    return {name: _enumerate(bench, name) for name in names}
-
-
-def _enumerate(bench: Bench, name: str) -> list[EngineDevice]:
-    # In a process of its own: a driver library may hang or crash as soon as it is loaded.
-    process = bench.start_process(f"enumerate-{name}")
-    try:
-        found: list[Any] = process.call(
-            f"{OPERATIONS}.session:devices", deadline=ENUMERATION_DEADLINE, name=name
+def _choose(bench: Bench, facts: list[DeviceFacts], inventory: Inventory, wish: Wish) -> list[DeviceFacts]:
+    if wish.require_hardware and not facts:
+        raise HardwareRequired(
+            f"{wish.where('require-hardware')}: hardware is required, but bench {bench.name} has no device: "
+            f"{found_text(inventory)}"
         )
-    except HilError as error:
-        bench.notes.append(f"copy engine {name} could not look for devices: {error}")
-        return []
-    finally:
-        process.close()
-    return [from_dict(EngineDevice, facts) for facts in found]
-
-
-def _opencl_devices(bench: Bench) -> list[DeviceFacts]:
-    devices = _enumerate(bench, "opencl")
-    names = aliases({device.target: slug(device.name) for device in devices})
-    return [
-        DeviceFacts(
-            alias=names[device.target],
-            id=f"opencl/{device.target}",
-            name=device.name,
-            engine="opencl",
-            target=device.target,
-            gpu=None,
-            simulated=False,
-            vram_bytes=device.vram_bytes,
+    unknown = sorted(set(wish.only) - {fact.alias for fact in facts})
+    if unknown:
+        known = ", ".join(fact.alias for fact in facts) or "none"
+        raise UsageError(
+            f"{wish.where('device')}: no device {', '.join(unknown)} on bench {bench.name}; known: {known}"
         )
-        for device in devices
-    ]
+    return [fact for fact in facts if not wish.only or fact.alias in wish.only]

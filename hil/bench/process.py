@@ -14,12 +14,13 @@ from hil.bench import ending, messages
 from hil.bench.calls import Call
 from hil.bench.gateways import Started, start_gateway
 from hil.bench.watching import Watch
-from hil.errors import UsageError
+from hil.errors import UsageError, says_enough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+__tracebackhide__ = says_enough
 BACKSTOP = 30.0
 """Real seconds: beyond an operation's deadline on real hardware, in all if simulated (`--hil-backstop`)."""
 _ORPHAN = 10.0
@@ -40,9 +41,7 @@ class DeviceProcess:
 
     """
 
-    def __init__(
-        self, name: str, started: Started, *, device: str | None, backstop: float, simulated: bool
-    ) -> None:
+    def __init__(self, name: str, started: Started, *, device: str | None, backstop: float, simulated: bool) -> None:
         """Take charge of a process that answered the handshake; see `start`."""
         self.name = name
         self.device = device

@@ -60,7 +60,7 @@ def _reset(device: Device) -> None:
 
 def _replug(device: Device) -> None:
     device.stop()
-    device.bench.replug(device)
+    device.bench.plugs.replug(device)
 
 
 def _may_reopen(_: Device) -> str:
@@ -68,13 +68,11 @@ def _may_reopen(_: Device) -> str:
 
 
 def _may_reset(device: Device) -> str:
-    if device.facts.gpu is None:
-        return "it is no GPU of the inventory"
-    return "" if device.bench.allow.reset else "the bench does not allow resets"
+    return device.bench.cannot_reset(device)
 
 
 def _may_replug(device: Device) -> str:
-    return device.bench.cannot_unplug(device)
+    return device.bench.plugs.cannot_unplug(device)
 
 
 _LADDER: tuple[tuple[str, Callable[[Device], str], Callable[[Device], None]], ...] = (

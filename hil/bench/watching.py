@@ -9,14 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hil.bench import ending
+from hil.bench import ending, messages
 from hil.bench.gateways import Sender
 from hil.errors import BenchFault, DeviceCrashed, DeviceHung, HilError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hil.bench import messages
     from hil.bench.calls import Call
     from hil.bench.gateways import Started
 
@@ -24,8 +23,10 @@ _LOOK = 1.0
 """Real seconds between two looks at a silent process: a child may keep its pipe open after its death."""
 _EXIT = 1.0
 """Real seconds for a process that closed its channel to end."""
-_TAIL = 4096
+_TAIL = 65536
 """Bytes of its output that go with an error."""
+_FRAMES = 8
+"""Frames of a stack that a message shows; all of it is in the output."""
 _SAME_TIME = 1e-3
 """Seconds on the host's clock within which two times told by different messages are the same."""
 
@@ -193,44 +194,50 @@ class Watch:
         frames = ending.stack(popen.pid, self._started.thread, output)
         where = (notice and notice.blocked_in) or (frames[0] if frames else "a place it did not tell")
         reaped = ending.kill(popen)
-        fate = f"process {popen.pid} " + (
-            "was killed" if reaped else "could not be killed and is left behind"
-        )
+        fate = "was killed" if reaped else "could not be killed and is left behind"
         if call.began is None:
             what = f"did not begin within {spent:.1f} s of real time: its process does not answer"
         elif notice is not None:
             what = f"did not come back by its deadline of {call.deadline:g} s"
         else:
-            what = f"did not come back (deadline {call.deadline:g} s, waited {spent:.1f} s of real time)"
+            what = f"did not come back within {spent:.1f} s of real time (its deadline was {call.deadline:g} s)"
         error = DeviceHung(
-            f"{call.operation} on {self._target} {what}; blocked in {where}; {fate}. "
-            f"Recover the device before its next test; output: {output}",
+            f"{call.name} on {self._target} {what}; it hangs in {where}. Its process {popen.pid} {fate}.",
             device=self._device,
             operation=call.operation,
         )
         if call.progress:
-            error.add_note(f"Last progress: {call.progress[-1]}")
+            error.add_note(f"Its last words: {call.progress[-1]}")
         if frames:
-            error.add_note("Python stack, innermost first:\n" + "\n".join(f"  {frame}" for frame in frames))
-        self._dead(f"killed because {call.operation} hung", error, reaped=reaped)
+            error.add_note("It stood in, innermost first:\n" + "\n".join(f"  {frame}" for frame in frames[:_FRAMES]))
+        self._keep_output(error)
+        self._dead(f"killed because {call.name} hung", error, reaped=reaped)
 
     def _crashed(self) -> None:
         popen, output = self._started.popen, self._started.stderr
+        spent = time.monotonic() - self._since
         reason = self._started.remote_error()
         reaped = (reason is None and ending.reap(popen, limit=_EXIT)) or ending.kill(popen)
         ending.kill_group(popen.pid)
         words = reason or ending.in_words(popen.returncode)
         call, error = self._current(), None
         if call is not None and call.began is not None:
+            frames, _ = ending.read_stack(ending.tail(output, _TAIL), self._started.thread)
+            where = f", in {frames[0]}" if frames else ""
             error = DeviceCrashed(
-                f"device process {self._name}: {words} in operation {call.operation} on {self._target}. "
-                f"Recover the device before its next test; output: {output}",
+                f"{call.name} on {self._target} took its process down {spent:.1f} s after it began: {words}{where}.",
                 code=popen.returncode,
                 device=self._device,
                 operation=call.operation,
             )
-            error.add_note(f"Its last output:\n{ending.tail(output, _TAIL)}")
+            self._keep_output(error)
         self._dead(words, error, reaped=reaped)
+
+    def _keep_output(self, error: HilError) -> None:
+        # Its file goes with the run's folder; the result stays.
+        said, stacks = ending.without_stacks(ending.tail(self._started.stderr, _TAIL))
+        kept = {messages.STDERR: said, messages.STACKS: stacks}
+        error.evidence |= {title: text for title, text in kept.items() if text}
 
     def _close(self, timeout: float) -> None:
         popen = self._started.popen
@@ -259,7 +266,7 @@ class Watch:
     def _never(self, call: Call) -> BenchFault:
         state = "never began" if call.began is None else "was cut off"
         return BenchFault(
-            f"{call.operation} on {self._target} {state}: device process {self._name} "
+            f"{call.name} on {self._target} {state}: device process {self._name} "
             f"(pid {self._started.popen.pid}) is dead ({self.ending}); start a fresh one",
             device=self._device,
             operation=call.operation,

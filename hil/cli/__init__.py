@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -45,7 +46,7 @@ def _bench(function: Any) -> Any:
         show_default=True,
         envvar="HIL_BENCH",
         metavar="BENCH",
-        help="auto, local, sim, sim:PROFILE, sim:FILE.toml or sim:/SOCKET",
+        help="auto, local, sim, sim:PROFILE, sim:FILE.toml, sim:/SOCKET, captured:FILE or a bench file (BENCH.toml)",
     )(function)
 
 
@@ -61,6 +62,50 @@ def list_command(bench: str, *, as_json: bool) -> None:
     from hil.cli.listing import show  # noqa: PLC0415  (a command pays only for its own imports)
 
     show(bench, as_json=as_json)
+
+
+@group.command("capture")
+@click.argument("file", type=click.Path(path_type=Path))
+@_bench
+@click.option("--keep-ids", is_flag=True, help="Keep serial numbers, unique ids, host and user names as they are.")
+@click.option("--force", is_flag=True, help="Replace FILE if it is there already.")
+@_json
+def capture_command(file: Path, bench: str, *, keep_ids: bool, force: bool, as_json: bool) -> None:
+    """Record in FILE all that discovery reads on a bench, to attach it to a bug report or to replay it.
+
+    With `--bench auto` that is this machine. Ids are replaced; `hil list --bench captured:FILE` shows the result.
+    """
+    from hil.cli.capture import record  # noqa: PLC0415
+
+    record(file, bench, keep_ids=keep_ids, force=force, as_json=as_json)
+
+
+@group.command("init")
+@click.argument("file", type=click.Path(path_type=Path), default=Path("bench.toml"))
+@_bench
+@click.option("--force", is_flag=True, help="Replace FILE if it is there already.")
+def init_command(file: Path, bench: str, *, force: bool) -> None:
+    """Write a bench file, FILE (default: bench.toml), from what is attached now.
+
+    With `--bench auto` that is this machine. Nothing destructive is allowed in it until you say so there.
+    """
+    from hil.cli.init import write  # noqa: PLC0415
+
+    write(file, bench, force=force)
+
+
+@group.command("doctor")
+@_bench
+@_json
+def doctor_command(bench: str, *, as_json: bool) -> None:
+    """Say what would keep a run on a bench from working, and what to do about it.
+
+    The exit code is 1 if something must be done. With `--bench auto` this machine is looked at.
+    """
+    from hil.cli.doctor import diagnose  # noqa: PLC0415
+
+    if not diagnose(bench, as_json=as_json):
+        sys.exit(FAILED)
 
 
 @group.command("profiles")

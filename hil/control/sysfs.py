@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from hil.control.base import check_options
-from hil.discovery import discover
+from hil.discovery import glance
 from hil.errors import BenchFault, NotSupported, UsageError
 from hil.pci import write_attribute
 
@@ -85,9 +85,7 @@ class SysfsActuator:
 
         """
         if port is not None:
-            raise NotSupported(
-                f"attach by {self.name}: software cannot move a cable to port {port}; name no port"
-            )
+            raise NotSupported(f"attach by {self.name}: software cannot move a cable to port {port}; name no port")
         if self._by == "authorize":
             self.authorize(granted=True)
         else:
@@ -95,7 +93,7 @@ class SysfsActuator:
 
     def remove(self) -> None:
         """Let the kernel let go of the enclosure's topmost functions and all below them; see `detach`."""
-        inventory = discover(self._host)
+        inventory = glance(self._host)
         tops = topmost(inventory, self._enclosure.uid)
         if not tops:
             raise BenchFault(
@@ -125,7 +123,7 @@ class SysfsActuator:
 
         """
         doing = f"{'attach' if granted else 'detach'} by {self.name}"
-        inventory = discover(self._host)
+        inventory = glance(self._host)
         # Looked up each time: a router's name tells its port, and the cable may have moved.
         router = next((r for r in inventory.routers if r.uid == self._enclosure.uid), None)
         if router is None:
@@ -153,6 +151,4 @@ def _revocable(host: Host, enclosure: Router) -> bool:
 
 
 def _because(inventory: Inventory) -> str:
-    return (
-        "; discovery says: " + " ".join(inventory.problems) if inventory.problems else "; is it plugged in?"
-    )
+    return "; discovery says: " + " ".join(inventory.problems) if inventory.problems else "; is it plugged in?"

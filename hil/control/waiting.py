@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hil.discovery import discover
+from hil.discovery import glance
 from hil.errors import DeviceFault
 from hil.hosts import wait_until
 
@@ -24,7 +24,7 @@ def wait_present(
     enclosure: Router,
     *,
     deadline: float,
-    look: Callable[[Host], Inventory] = discover,
+    look: Callable[[Host], Inventory] = glance,
     gpus: int = 1,
 ) -> float:
     """Wait until the enclosure's router and its GPUs are enumerated.
@@ -60,8 +60,7 @@ def wait_present(
     found = _gpus(seen, enclosure)
     what = "no 10de function" if found == 0 else f"{found} of {gpus} 10de functions"
     raise DeviceFault(
-        f"{_name(enclosure)}: PCIe tunnel missing: router is there, {what} after {deadline:g} s"
-        f"{_because(seen)}",
+        f"{_name(enclosure)}: PCIe tunnel missing: router is there, {what} after {deadline:g} s{_because(seen)}",
         operation="wait until present",
     )
 
@@ -71,7 +70,7 @@ def wait_gone(
     enclosure: Router,
     *,
     deadline: float,
-    look: Callable[[Host], Inventory] = discover,
+    look: Callable[[Host], Inventory] = glance,
     router_too: bool = True,
     functions: Collection[str] = (),
 ) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -10,17 +11,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hil.copy.base import CopyEngine, DeviceBuffer, EngineDevice, HostBuffer
-from hil.errors import DeviceGone, DeviceHung, DriverError, NotSupported, OutOfMemory
+from hil.errors import BenchFault, DeviceGone, DeviceHung, DriverError, HilError, NotSupported, OutOfMemory
 from hil.hosts.base import Host
 from hil.hosts.wires.driver import ALL_STREAMS, REQUEST, RESPONSE, Call, Status, Way
 from hil.hosts.wires.frames import receive_exactly, receive_with_descriptors
 from hil.model import Direction
 
-_KINDS: dict[Status, type[DriverError] | type[DeviceGone]] = {
+_KINDS: dict[int, type[HilError]] = {
     Status.DEVICE_LOST: DeviceGone,
     Status.NO_DEVICE: DeviceGone,
     Status.OUT_OF_MEMORY: OutOfMemory,
+    Status.BROKEN: BenchFault,
 }
+_NAMES = {status.value: status.name for status in Status}
 
 
 @dataclass(eq=False, slots=True)
@@ -66,7 +69,7 @@ class SimulatedEngine(CopyEngine):
             _, text, _ = engine._call(Call.DEVICES)
         finally:
             engine._sock.close()
-        return [EngineDevice(**facts) for facts in json.loads(text)]
+        return [EngineDevice(**facts) for facts in _told(text, "devices")]
 
     @classmethod
     def open(cls, host: Host, target: str) -> SimulatedEngine:
@@ -74,10 +77,10 @@ class SimulatedEngine(CopyEngine):
         engine = cls(host.connect("driver"), target)
         try:
             _, text, _ = engine._call(Call.OPEN, int(target))
+            engine._facts = _told(text, "open")
         except BaseException:
             engine._sock.close()
             raise
-        engine._facts = json.loads(text)
         return engine
 
     def describe(self) -> EngineDevice:
@@ -87,8 +90,12 @@ class SimulatedEngine(CopyEngine):
     def host_alloc(self, nbytes: int, *, pinned: bool = True) -> HostBuffer:
         """Host memory that the machine can reach."""
         (handle, *_), _, descriptors = self._call(Call.HOST_ALLOC, nbytes, int(pinned))
-        mapping = mmap.mmap(descriptors[0], nbytes)
-        os.close(descriptors[0])
+        if not descriptors:
+            raise DriverError("driver call host_alloc answered OK without memory", operation="driver call host_alloc")
+        try:
+            mapping = mmap.mmap(descriptors[0], nbytes)
+        finally:
+            os.close(descriptors[0])
         return SimulatedHostBuffer(nbytes, pinned, memoryview(mapping), handle, mapping)
 
     def host_free(self, buffer: HostBuffer) -> None:
@@ -164,12 +171,12 @@ class SimulatedEngine(CopyEngine):
         return free, total
 
     def close(self) -> None:
-        """Hang up: the driver frees what this context held."""
+        """Let the driver free what this context holds, and hang up."""
+        with contextlib.suppress(HilError):  # gone already
+            self._call(Call.CLOSE)
         self._sock.close()
 
-    def _copy(
-        self, way: Way, stream: int, source: tuple[int, int], target: tuple[int, int], nbytes: int
-    ) -> None:
+    def _copy(self, way: Way, stream: int, source: tuple[int, int], target: tuple[int, int], nbytes: int) -> None:
         self._call(Call.COPY, way, stream, *source, *target, nbytes, 1, 0, 0)
 
     def _call(self, call: Call, *arguments: int) -> tuple[tuple[int, ...], str, list[int]]:
@@ -182,18 +189,17 @@ class SimulatedEngine(CopyEngine):
             text = receive_exactly(self._sock, length).decode()
         except (OSError, EOFError) as error:
             # Only the machine hangs up: on a client past its deadline, or when it is switched off.
-            raise DeviceHung(
-                f"{name} never came back: the driver hung up ({error})", operation=name
-            ) from error
+            raise DeviceHung(f"{name} never came back: the driver hung up ({error})", operation=name) from error
         if status != Status.OK:
-            code = Status(status)
-            kind = _KINDS.get(code, DriverError)
-            raise kind(
-                f"{name} failed: {code.name} ({status}){': ' + text if text else ''}",
-                code=status,
-                operation=name,
-            )
+            said = f"{name} failed: {_NAMES.get(status, 'code')} ({status}){': ' + text if text else ''}"
+            raise _KINDS.get(status, DriverError)(said, code=status, operation=name)
         return tuple(results), text, descriptors
+
+
+def _told(text: str, name: str) -> Any:
+    if not text:
+        raise DriverError(f"driver call {name} answered OK and told nothing", operation=f"driver call {name}")
+    return json.loads(text)
 
 
 def _handle(buffer: HostBuffer) -> int:

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from hil.hosts.base import Host
 
-__all__ = ["GROUP", "Contribution", "GpuDetail", "Source", "discover"]
+__all__ = ["BUSES", "GROUP", "Contribution", "GpuDetail", "Source", "discover", "glance"]
 
 GROUP = "hil.discovery"
 """Entry-point group of the sources."""
+BUSES = ("linux", "macos")
+"""Sources that read what the operating system keeps of its buses, and open no device."""
 
 
 def discover(host: Host, sources: Mapping[str, Source] | None = None) -> Inventory:
@@ -47,15 +49,20 @@ def discover(host: Host, sources: Mapping[str, Source] | None = None) -> Invento
             source: Source = sources[name] if sources is not None else registry.load(GROUP, name)
             part = source(host)
         except Exception as error:  # noqa: BLE001  (a third party's source must not cost the inventory)
-            part = Contribution(
-                problems=(f"Discovery source {name!r} failed: {type(error).__name__}: {error}.",)
-            )
+            part = Contribution(problems=(f"Discovery source {name!r} failed: {type(error).__name__}: {error}.",))
         if part is not None:
             parts.append(part)
     if not parts:
         parts = [
-            Contribution(
-                problems=(f"No discovery source knows how to look at a {facts.system or 'nameless'} host.",)
-            )
+            Contribution(problems=(f"No discovery source knows how to look at a {facts.system or 'nameless'} host.",))
         ]
     return assemble(facts, merged(parts))
+
+
+def glance(host: Host) -> Inventory:
+    """As `discover`, by the buses alone: for polling while something comes or goes.
+
+    NVML and USB would open devices that are just leaving: slow at best, and a driver that holds a device open keeps it
+    from being removed. GPUs therefore bear their ids by place (`Gpu.path_id`).
+    """
+    return discover(host, {name: registry.load(GROUP, name) for name in BUSES})

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from hil.discovery import pci_ids
+from hil.discovery import pci_ids, usb_join
 from hil.discovery.source import Contribution, GpuDetail
 from hil.model import (
     Enclosure,
@@ -41,15 +41,14 @@ def assemble(host: HostFacts, found: Contribution) -> Inventory:
         enclosures=tuple(
             Enclosure(
                 router=router,
-                functions=tuple(
-                    f.address for f in functions if found.enclosure_of.get(f.address) == router.name
-                ),
+                functions=tuple(f.address for f in functions if found.enclosure_of.get(f.address) == router.name),
             )
             for router in routers
             if router.role is RouterRole.ENCLOSURE
         ),
         functions=functions,
         gpus=_gpus(functions, by_name, found, problems),
+        usb=tuple(sorted(usb_join.joined(found.usb, routers, found.enclosure_of), key=lambda u: natural(u.location))),
         looked_at=found.looked_at,
         problems=tuple(dict.fromkeys(problems)),
     )
@@ -74,34 +73,33 @@ def _gpus(
             continue
         enclosure = routers.get(found.enclosure_of.get(function.address, ""))
         if enclosure is None and function.address in found.unjoined:
-            problems.append(
-                f"GPU {function.address} is joined to no enclosure: {found.unjoined[function.address]}."
-            )
+            problems.append(f"GPU {function.address} is joined to no enclosure: {found.unjoined[function.address]}.")
         detail = found.details.get(function.address, GpuDetail())
         if enclosure:
             path = str(seen[enclosure.name])
             seen[enclosure.name] += 1
         else:
             path = function.address.rsplit(".", 1)[0]
+        path_id = device_id(
+            vendor_id=function.vendor_id,
+            device_id=function.device_id,
+            subsystem=(function.subsystem_vendor_id, function.subsystem_device_id),
+            enclosure_uid=(enclosure.uid or enclosure.name) if enclosure else "",
+            path=path,
+        )
         gpus.append(
             Gpu(
-                id=device_id(
-                    uuid=detail.uuid,
-                    vendor_id=function.vendor_id,
-                    device_id=function.device_id,
-                    subsystem=(function.subsystem_vendor_id, function.subsystem_device_id),
-                    enclosure_uid=(enclosure.uid or enclosure.name) if enclosure else "",
-                    path=path,
-                ),
+                id=detail.uuid or path_id,
                 name=detail.name or pci_ids.name(function.device_id),
                 function=function,
                 enclosure=enclosure,
                 link_kind=_bounding_kind(function, enclosure, routers),
                 uuid=detail.uuid,
                 vram_bytes=detail.vram_bytes,
+                path_id=path_id,
             )
         )
-    return tuple(sorted(gpus, key=lambda gpu: (gpu.id, gpu.function.address)))
+    return tuple(sorted(gpus, key=lambda gpu: (gpu.path_id, gpu.function.address)))
 
 
 def _is_gpu(function: PciFunction, problems: list[str]) -> bool:
@@ -119,9 +117,7 @@ def _is_gpu(function: PciFunction, problems: list[str]) -> bool:
     return False
 
 
-def _bounding_kind(
-    function: PciFunction, enclosure: Router | None, routers: Mapping[str, Router]
-) -> LinkKind:
+def _bounding_kind(function: PciFunction, enclosure: Router | None, routers: Mapping[str, Router]) -> LinkKind:
     """The slowest kind of router on the way from the host to the enclosure; a slot's is PCIe."""
     if enclosure is None:
         return LinkKind.PCIE if function.tunnelled is False else LinkKind.UNKNOWN

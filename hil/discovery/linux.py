@@ -19,8 +19,8 @@ Exactly this is read (a missing file is a missing fact, never an error):
     ``BDF``: the link itself, ``../../../devices/pci0000:00/0000:00:07.0/0000:03:00.0`` (the bridges above),
     and the files ``vendor``, ``device``, ``subsystem_vendor``, ``subsystem_device``, ``class``,
     ``current_link_speed`` ("16.0 GT/s PCIe"), ``current_link_width``, ``max_link_speed``,
-    ``max_link_width``, ``removable`` ("removable" below an external-facing port, since 5.14), and the link
-    ``driver``.
+    ``max_link_width``, ``removable`` ("removable" below an external-facing port, since 5.14), ``boot_vga`` (of
+    display controllers), and the link ``driver``.
     The folder of each domain's host controller is listed for ``consumer:pci:BDF`` (``consumer:BDF`` before
     5.14): the device links the kernel makes from the tunnels' root ports to their controller
     (`drivers/thunderbolt/acpi.c`).

@@ -70,6 +70,7 @@ def _function(sysfs: Attributes, address: str, path: list[str]) -> PciFunction |
         max_link=_link(sysfs, folder, "max"),
         driver=driver.rstrip("/").rsplit("/", 1)[-1] if driver else "",
         removable=sysfs.text(f"{folder}/removable") == "removable",
+        boot_vga=sysfs.text(f"{folder}/boot_vga") == "1",
     )
 
 

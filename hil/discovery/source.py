@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from hil.model import Domain, PciFunction, Retimer, Router
+from hil.model import Domain, PciFunction, Retimer, Router, UsbFunction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from hil.hosts.base import Host
 
-T = TypeVar("T", Domain, Router, Retimer, PciFunction)
+T = TypeVar("T", Domain, Router, Retimer, PciFunction, UsbFunction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,8 @@ class Contribution:
     """Address of a function that may lie in an enclosure → one sentence, why it is not known in which."""
     details: Mapping[str, GpuDetail] = field(default_factory=dict)
     """Address of a GPU → what else is known about it."""
+    usb: tuple[UsbFunction, ...] = ()
+    """Keyed by location; `enclosure` is left open: the join needs what other sources know."""
     looked_at: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -60,6 +62,7 @@ def merged(parts: Iterable[Contribution]) -> Contribution:
         functions=_united((f for p in parts for f in p.functions), lambda f: f.address),
         enclosure_of={key: value for p in reversed(parts) for key, value in p.enclosure_of.items()},
         unjoined={key: value for p in reversed(parts) for key, value in p.unjoined.items()},
+        usb=_united((u for p in parts for u in p.usb), lambda u: u.location),
         details={key: value for p in reversed(parts) for key, value in p.details.items()},
         looked_at=tuple(dict.fromkeys(text for p in parts for text in p.looked_at)),
         problems=tuple(dict.fromkeys(text for p in parts for text in p.problems)),

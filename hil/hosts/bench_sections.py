@@ -16,6 +16,8 @@ class Section(BaseModel):
 class Allow(Section):
     """What may be done to the devices of this bench. Nothing destructive happens unasked: the default is no."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     reset: bool = False
     """Function-level and bus resets of a GPU."""
     unplug: bool = False

@@ -19,7 +19,11 @@ from hil.errors import BenchFault, UsageError
 from hil.hosts.wires.frames import receive_frame, send_frame
 
 START_SECONDS = 20.0
-"""Real time after which a machine that has not said its address is given up; it takes 0.2 s."""
+"""Real time after which a machine that has not said its address is given up; it takes 0.4 s."""
+STOP_SECONDS = 5.0
+"""Real time that a machine has to end when it is switched off; it takes 0.1 s."""
+ANSWER_SECONDS = 20.0
+"""Real time after which a machine that owes the controller an answer counts as gone; it takes 1 ms."""
 
 
 class MachineProcess:
@@ -28,10 +32,6 @@ class MachineProcess:
     Args:
         profile: name of a shipped profile, or a ``.toml`` file.
         faults: as on the command line, ``NAME[:key=value,…]``.
-
-    Raises:
-        UsageError: the profile or a fault cannot be used.
-        BenchFault: the process did not come up.
 
     """
 
@@ -51,7 +51,13 @@ class MachineProcess:
 
     @property
     def address(self) -> str:
-        """Where it listens; waits for it to be up."""
+        """Where it listens; waits for it to be up.
+
+        Raises:
+            UsageError: the profile or a fault cannot be used.
+            BenchFault: the process did not come up.
+
+        """
         if not self._address:
             self._address = self._first_line()
         return self._address
@@ -74,10 +80,11 @@ class MachineProcess:
         process = self._process
         self.let_go()
         try:
-            process.wait(timeout=5.0)
+            process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        self._complaints.close()
 
     def _first_line(self) -> str:
         out = self._process.stdout
@@ -87,17 +94,20 @@ class MachineProcess:
         try:
             said = json.loads(line)
         except ValueError:
-            self._process.kill()
-            self.close()
-            self._complaints.seek(0)
-            text = self._complaints.read().decode(errors="replace")
-            raise BenchFault(
-                f"the simulated machine did not come up in {START_SECONDS:g} s: {text.strip() or 'it said nothing'}"
-            ) from None
+            raise BenchFault(self._obituary(in_time=bool(ready))) from None
         if "error" in said:
             self.close()
             raise UsageError(said["error"])
         return str(said["address"])
+
+    def _obituary(self, *, in_time: bool) -> str:
+        self._process.kill()
+        code = self._process.wait()
+        what = f"ended (status {code}) before it was up" if in_time else f"did not come up in {START_SECONDS:g} s"
+        self._complaints.seek(0)
+        text = self._complaints.read().decode(errors="replace").strip()
+        self.close()
+        return f"the simulated machine {what}: {text or 'it said nothing'}"
 
 
 class ControlLine:
@@ -113,6 +123,7 @@ class ControlLine:
     def __init__(self, address: str, on_notice: Callable[[dict[str, Any]], None]) -> None:
         self._on_notice = on_notice
         self._replies: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._turn = threading.Lock()
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._sock.connect(address)
@@ -129,17 +140,20 @@ class ControlLine:
         threading.Thread(target=self._listen, name="hil-control", daemon=True).start()
 
     def ask(self, do: str, **order: Any) -> dict[str, Any]:
-        """Send one order and wait for its answer.
+        """Send one order and wait for its answer. Not from within `on_notice`, which runs in the thread that listens.
 
         Raises:
             BenchFault: the machine is gone or refuses.
 
         """
-        try:
-            send_frame(self._sock, {"do": do, **order})
-        except OSError as error:
-            raise BenchFault(f"the simulated machine is gone: {error}", operation=do) from error
-        reply = self._replies.get()
+        with self._turn:
+            try:
+                send_frame(self._sock, {"do": do, **order})
+                reply = self._replies.get(timeout=ANSWER_SECONDS)
+            except OSError as error:
+                raise BenchFault(f"the simulated machine is gone: {error}", operation=do) from error
+            except queue.Empty:
+                raise BenchFault(f"the simulated machine has not answered {do} in {ANSWER_SECONDS:g} s") from None
         if "error" in reply:
             raise BenchFault(f"the simulated machine: {reply['error']}", operation=do)
         return reply
@@ -151,11 +165,13 @@ class ControlLine:
         self._sock.close()
 
     def _listen(self) -> None:
-        with contextlib.suppress(OSError, EOFError, ValueError):
-            while True:
-                message, _ = receive_frame(self._sock)
-                if "reply" in message:
-                    self._replies.put(message["reply"])
-                else:
-                    self._on_notice(message)
-        self._replies.put({"error": "its connection closed"})
+        try:
+            with contextlib.suppress(OSError, EOFError, ValueError):
+                while True:
+                    message, _ = receive_frame(self._sock)
+                    if "reply" in message:
+                        self._replies.put(message["reply"])
+                    else:
+                        self._on_notice(message)
+        finally:
+            self._replies.put({"error": "its connection closed"})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Named, not imported: a captured bench must not pay for the simulated machine, nor a Mac for Linux's parts.
 _OURS = {
+    "captured": "hil.hosts.captured:CapturedHost",
     "local": "hil.hosts.local:LocalHost",
     "simulated": "hil.hosts.simulated:SimulatedHost",
 }
@@ -25,6 +26,7 @@ def open_host(spec: Mapping[str, Any]) -> Host:
 
     Args:
         spec: ``{"kind": "local"}``, ``{"kind": "simulated", "address": path, "client": token}``,
+            ``{"kind": "captured", "address": file}``,
             ``{"kind": "module", "class": "package.module:Class", "kwargs": {...}}``, or the name of a host
             registered under the entry-point group ``hil.hosts``; what stands beside ``kind`` is handed on.
 

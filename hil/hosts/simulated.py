@@ -14,6 +14,7 @@ from typing import Any
 from hil import errors
 from hil.errors import BenchFault, DeviceHung, NotSupported
 from hil.hosts.base import Completed, Event, FileStat, LogLine, Process, SerialPort
+from hil.hosts.simulated_serial import SimulatedSerialPort
 from hil.hosts.wires.frames import receive_frame, send_frame
 from hil.model import HostFacts, from_dict
 
@@ -32,7 +33,11 @@ class SimulatedHost:
         self._lock = threading.Lock()
         # Never used for anything but to be closed: the machine then knows that this client is gone.
         self._life = self._dial("life")
-        self._line = self._dial("host")
+        try:
+            self._line = self._dial("host")
+        except BaseException:
+            self._life.close()
+            raise
         self.clock = SimulatedClock(self)
 
     def facts(self) -> HostFacts:
@@ -76,32 +81,49 @@ class SimulatedHost:
         """Run a command on the simulated machine."""
         reply, data = self._ask("run", argv=list(argv), timeout=timeout)
         cut = reply["stdout_bytes"]
-        return Completed(
-            argv=tuple(argv), returncode=reply["returncode"], stdout=data[:cut], stderr=data[cut:]
-        )
+        return Completed(argv=tuple(argv), returncode=reply["returncode"], stdout=data[:cut], stderr=data[cut:])
 
     def connect(self, address: str) -> socket.socket:
         """A socket path of the simulated machine, or one of its services: ``driver``, ``plug``."""
         return self._dial(address)
 
     def serial(self, path: str, baud: int) -> SerialPort:
-        """No serial port hangs on a simulated machine yet."""
-        raise FileNotFoundError(2, f"{os.strerror(2)} (at {baud} baud)", path)
+        """Open a serial port of the simulated machine."""
+        return SimulatedSerialPort(
+            path, baud, lambda what, payload, **more: self._ask("serial", payload, what=what, **more)[1]
+        )
 
     def nvml(self) -> Any | None:
-        """No NVML on this machine yet: pynvml would look for the library of the machine that runs."""
-        raise NotSupported("the simulated machine does not serve NVML")
+        """An object in the place of NVML's library.
+
+        Raises:
+            NotSupported: this machine is a Mac.
+
+        """
+        if self.facts().system != "Linux":
+            raise NotSupported("NVML: there is none on macOS")
+        from hil.hosts.simulated_nvml import SimulatedNvml  # noqa: PLC0415  (ctypes, for those who ask)
+
+        return SimulatedNvml(self._ask_nvml)
 
     def usb_backend(self) -> Any | None:
-        """No USB on this machine yet."""
-        raise NotSupported("the simulated machine does not serve USB")
+        """A backend for pyusb.
+
+        Raises:
+            NotSupported: pyusb is not installed.
+
+        """
+        try:
+            from hil.hosts.simulated_usb import SimulatedUsb  # noqa: PLC0415  (pyusb is an optional part)
+        except ImportError as error:
+            raise NotSupported("USB: pyusb is not installed: `pip install 'hil[usb]'`") from error
+        return SimulatedUsb(lambda what, **more: self._ask("usb", what=what, **more))
 
     def watch(self, subsystems: Sequence[str]) -> SimulatedEvents:
         """Subscribe to what comes and goes."""
-        sock = self._dial("events")
-        send_frame(sock, {"subsystems": list(subsystems)})
-        receive_frame(sock)
-        return SimulatedEvents(sock)
+        events = SimulatedEvents(self._dial("events"))
+        events.ask(subsystems=list(subsystems))
+        return events
 
     def kernel_log(self, since: float = 0.0) -> Sequence[LogLine]:
         """Lines of the simulated kernel's log."""
@@ -119,6 +141,10 @@ class SimulatedHost:
         """Hang up; the machine forgets this client."""
         for sock in (self._line, self._life):
             sock.close()
+
+    def _ask_nvml(self, function: str, given: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        reply, _ = self._ask("nvml", function=function, given=given)
+        return reply["code"], reply["values"]
 
     def _dial(self, service: str) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -144,9 +170,7 @@ class SimulatedHost:
                 reply, data = receive_frame(self._line)
             except (OSError, EOFError) as error:
                 # The machine hangs up on a client whose operation is past its deadline, or when it is switched off.
-                raise DeviceHung(
-                    f"the simulated machine hung up during {do}: {error}", operation=do
-                ) from error
+                raise DeviceHung(f"the simulated machine hung up during {do}: {error}", operation=do) from error
         if "os_error" in reply:
             raise OSError(*reply["os_error"])
         if "error" in reply:
@@ -188,9 +212,26 @@ class SimulatedEvents:
 
     def next(self, timeout: float) -> Event | None:
         """The next event, or `None` after `timeout` seconds of the machine's clock."""
-        send_frame(self._sock, {"timeout": timeout})
-        event = receive_frame(self._sock)[0]["event"]
+        event = self.ask(timeout=timeout)["event"]
         return None if event is None else from_dict(Event, event)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send `request` and wait for the answer.
+
+        Raises:
+            DeviceHung: the machine hung up.
+            HilError: it failed; says how.
+
+        """
+        try:
+            send_frame(self._sock, request)
+            reply, _ = receive_frame(self._sock)
+        except (OSError, EOFError) as error:
+            self._sock.close()
+            raise DeviceHung(f"the simulated machine hung up on a watch: {error}", operation="watch") from error
+        if "error" in reply:
+            raise errors.from_dict(reply["error"])
+        return reply
 
     def close(self) -> None:
         """End the subscription."""

@@ -1,7 +1,7 @@
 """What exists on a bench: facts, frozen, without any I/O."""
 
 from hil.model.dicts import from_dict, to_dict
-from hil.model.identity import aliases, device_id, gpu_aliases, slug
+from hil.model.identity import aliases, device_id, found_again, gpu_aliases, slug
 from hil.model.inventory import (
     Domain,
     Enclosure,
@@ -12,8 +12,9 @@ from hil.model.inventory import (
     Retimer,
     Router,
     RouterRole,
+    UsbFunction,
 )
-from hil.model.links import BANDS, Band, LaneLink, LinkKind, PcieLink
+from hil.model.links import BANDS, NOMINAL_GBPS, Band, LaneLink, LinkKind, PcieLink
 from hil.model.units import GB, GIB, KIB, MIB, Direction, decimal_gb_s, size_text
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "GIB",
     "KIB",
     "MIB",
+    "NOMINAL_GBPS",
     "Band",
     "Direction",
     "Domain",
@@ -36,9 +38,11 @@ __all__ = [
     "Retimer",
     "Router",
     "RouterRole",
+    "UsbFunction",
     "aliases",
     "decimal_gb_s",
     "device_id",
+    "found_again",
     "from_dict",
     "gpu_aliases",
     "size_text",

@@ -6,7 +6,7 @@ import types
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def from_dict(kind: type[T], data: Any) -> T:
         TypeError: a key without default is missing.
 
     """
-    known = _hints(kind)
+    known = _hints(cast("Any", kind))  # a type is hashable, whatever its metaclass might say
     return kind(**{key: _value(known[key], value) for key, value in data.items() if key in known})
 
 

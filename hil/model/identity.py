@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
-from hil.model.inventory import Inventory
+from hil.model.inventory import Gpu, Inventory
 
 
 def slug(text: str) -> str:
@@ -67,12 +68,27 @@ def aliases(names: Mapping[str, str]) -> dict[str, str]:
 def gpu_aliases(inventory: Inventory) -> dict[str, str]:
     """Aliases of all GPUs of `inventory`: their names with their enclosures', numbered on a clash.
 
+    Numbered by the ids by place, which are known every night: a night without NVML must not swap two names.
+
     Returns:
         ``{device id: alias}``.
 
     """
+    ids = {gpu.path_id or gpu.id: gpu.id for gpu in inventory.gpus}
     wishes = {
-        gpu.id: slug(gpu.name + (f" {gpu.enclosure.device_name}" if gpu.enclosure else ""))
+        gpu.path_id or gpu.id: slug(gpu.name + (f" {gpu.enclosure.device_name}" if gpu.enclosure else ""))
         for gpu in inventory.gpus
     }
-    return aliases(wishes)
+    return {ids[place]: alias for place, alias in aliases(wishes).items()}
+
+
+def found_again(inventory: Inventory, known: Gpu) -> Gpu | None:
+    """The GPU of `inventory` that `known` is, under the id that it was known by; `None` if it is not there.
+
+    By its id, else by its place: after a re-plug NVML may not know it yet, or not any more. A card with another UUID at
+    that place is another card.
+    """
+    now = inventory.gpu(known.id) or (inventory.gpu(known.path_id) if known.path_id else None)
+    if now is None or (known.uuid and now.uuid and known.uuid != now.uuid):
+        return None
+    return replace(now, id=known.id, uuid=now.uuid or known.uuid)

@@ -107,6 +107,8 @@ class PciFunction:
     tunnel_endpoint: str = ""
     """macOS: uid of the router at the tunnel's far end, on the tunnel's root bridge."""
     removable: bool = False
+    boot_vga: bool = False
+    """Linux: whether the firmware's screens were shown by it, so that it drives the console."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,7 @@ class Gpu:
     """An NVIDIA GPU, joined to its enclosure where it has one."""
 
     id: str
-    """`device_id`: stable over re-plugs, ports and boots."""
+    """`device_id`: stable over re-plugs, ports and boots; the NVML UUID where NVML told it, else `path_id`."""
     name: str
     """Marketing name where known, else ``NVIDIA 10de:2704``."""
     function: PciFunction
@@ -134,6 +136,30 @@ class Gpu:
     uuid: str = ""
     """NVML UUID; empty where no NVML told it."""
     vram_bytes: int | None = None
+    path_id: str = ""
+    """Its id by what it is and where it sits, whether or not NVML told a UUID: what joins the two ids of one card,
+    and a night without NVML to the nights before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsbFunction:
+    """A USB device on the host: an enclosure's hub or billboard, an actuator, anything else. Root hubs are left out."""
+
+    location: str
+    """Where it hangs: bus and ports as Linux writes them (``2-1.4``), or the location id of macOS (``0x02140000``)."""
+    vendor_id: int
+    product_id: int
+    vendor_name: str = ""
+    product_name: str = ""
+    serial: str = ""
+    speed_mbps: float | None = None
+    """Mb/s: 1.5, 12, 480, 5000, 10000, 20000; `None` = not told."""
+    device_class: int | None = None
+    """8 bits (9 = hub, 0x11 = billboard, 0 = each interface has its own); `None` = not told."""
+    controller: str = ""
+    """BDF of the host controller that it hangs on; empty = not told."""
+    enclosure: str = ""
+    """uid (or, without one, name) of the router of the enclosure that it hangs on; empty = not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +173,19 @@ class Inventory:
     enclosures: tuple[Enclosure, ...] = ()
     functions: tuple[PciFunction, ...] = ()
     gpus: tuple[Gpu, ...] = ()
+    usb: tuple[UsbFunction, ...] = ()
     looked_at: tuple[str, ...] = ()
     """What was read or run to find this, in words for the header, e.g. ``/sys/bus/pci/devices``."""
     problems: tuple[str, ...] = field(default=())
     """What could not be read or joined, one sentence each; discovery never raises for it."""
 
+    def behind(self, router: Router) -> tuple[Router, ...]:
+        """`router` and all that hang on it: what goes when its cable is pulled."""
+        below = [one for one in self.routers if one.parent == router.name]
+        return (router, *(deeper for one in below for deeper in self.behind(one)))
+
     def gpu(self, device: str) -> Gpu | None:
-        """The GPU of device id `device`, or `None`."""
-        return next((gpu for gpu in self.gpus if gpu.id == device), None)
+        """The GPU of device id `device`, by either of its ids (`Gpu.id`, `Gpu.path_id`); `None` if there is none."""
+        by_id = (gpu for gpu in self.gpus if gpu.id == device)
+        by_path = (gpu for gpu in self.gpus if device and gpu.path_id == device)
+        return next(by_id, None) or next(by_path, None)

@@ -70,6 +70,9 @@ class Band:
     high: float
 
 
+NOMINAL_GBPS = {LinkKind.THUNDERBOLT3: 40.0, LinkKind.USB4: 40.0, LinkKind.THUNDERBOLT5: 80.0}
+"""Gb/s in one direction that an enclosure of each kind links at with a good cable: two lanes of 20, or of 40."""
+
 BANDS: dict[LinkKind, Band] = {
     # Measured on real enclosures by several owners; the USB4 floor is the one this project is held to.
     LinkKind.THUNDERBOLT3: Band(low=2.2 * GB, high=2.8 * GB),

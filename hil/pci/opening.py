@@ -59,7 +59,7 @@ def _must_be(access: FunctionAccess, gpu: Gpu) -> None:
     drives = f"{found & 0xFFFF:04x}:{found >> 16:04x}"
     wanted = gpu.function.device_id << 16 | gpu.function.vendor_id
     if found != wanted:
-        raise BenchFault(
+        raise NotSupported(
             f"opening {gpu.function.address} ({gpu.name}): the TinyGPU server drives {drives}, "
             f"not {wanted & 0xFFFF:04x}:{wanted >> 16:04x}; leave one GPU plugged in",
             operation="open",

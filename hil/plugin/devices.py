@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from textwrap import shorten
+from typing import Any
 
 import pytest
 
 from hil.bench.bench import Bench
 from hil.bench.device import Device
-from hil.errors import DeviceFault, HilError
+from hil.bench.limits import over
+from hil.bench.messages import STDERR
+from hil.errors import DeviceFault, HilError, says_enough
 from hil.model import BANDS
-from hil.plugin.results import outcome
-from hil.plugin.run import current, engaged
+from hil.plugin.run import OUTCOME, current
 from hil.report import attach
+
+__tracebackhide__ = says_enough
+NONE = "none"
+"""Stands for the device of a bench that has none: its tests are skipped, and named."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run every test that uses `device` once for each device of the bench."""
-    if "device" not in metafunc.fixturenames or not engaged(metafunc.config) or _has_its_own(metafunc):
+    if "device" not in metafunc.fixturenames or not _is_ours(metafunc):
         return
     bench = current(metafunc.config).bench
     names = [device.alias for device in bench.devices]
@@ -25,13 +33,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("device", names, indirect=True)
         return
     nothing = pytest.mark.skip(reason=f"bench {bench.name} has no device")
-    metafunc.parametrize("device", [pytest.param("none", marks=nothing)], indirect=True)
+    metafunc.parametrize("device", [pytest.param(NONE, marks=nothing)], indirect=True)
 
 
-def _has_its_own(metafunc: pytest.Metafunc) -> bool:
-    # A test of something else that calls a parameter of its own `device`.
-    marks = metafunc.definition.iter_markers("parametrize")
-    return any("device" in (mark.args[0] if mark.args else mark.kwargs.get("argnames", "")) for mark in marks)
+def _is_ours(metafunc: pytest.Metafunc) -> bool:
+    # Not a parameter that the test has of its own, nor a fixture that hides ours without asking for it.
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if "device" in (names.replace(",", " ").split() if isinstance(names, str) else names):
+            return False
+    # pytest has no public way to ask which fixture a name stands for.
+    known: Any = getattr(metafunc, "_arg2fixturedefs", {}).get("device", ())
+    for fixture in reversed(known):
+        if fixture.func.__module__ == __name__:
+            return True
+        if "device" not in fixture.argnames:
+            return False
+    return False
 
 
 @pytest.fixture(scope="session")
@@ -48,72 +66,80 @@ def device(request: pytest.FixtureRequest, hil_bench: Bench) -> Iterator[Device]
     broken. A device that a passing test leaves unwell fails that test.
     """
     chosen = hil_bench.device(request.param)
-    missing = [
-        reason for marker in request.node.iter_markers("needs") for reason in _missing(chosen, marker.args)
-    ]
-    if missing:
+    missing = dict.fromkeys(
+        f"{need}: {reason}"
+        for marker in request.node.iter_markers("needs")
+        for need in marker.args
+        if (reason := NEEDS[need](chosen))
+    )
+    # One in quarantine offers little, and a lab must see its tests broken, not skipped.
+    if missing and not chosen.quarantine:
         pytest.skip(f"{chosen.alias}: " + "; ".join(missing))
     try:
         chosen.ensure_healthy()
     finally:
-        _tell_story(chosen)
+        _tell_story(chosen, request.node, "before")
     yield chosen
-    _check_after(chosen, request.node)
+    if not chosen.quarantine and not current(request.config).interrupted:
+        _check_after(chosen, request.node)
 
 
 def _check_after(chosen: Device, item: pytest.Item) -> None:
-    if chosen.quarantine:
-        return
     wrong = chosen.probe()
     if not wrong:
+        _hold_to_limits(chosen, item)
         return
     printed = chosen.stderr_text()
-    if printed:
-        attach("device process: standard error", printed)
+    end = "it is well again"
     try:
         chosen.ensure_healthy()
-        end = "it is well again"
     except HilError as error:
         end = str(error)
-    _tell_story(chosen)
-    if outcome(item) == "passed":
-        raise DeviceFault(
+    _tell_story(chosen, item, "after")
+    if item.stash.get(OUTCOME, "") == "passed":
+        fault = DeviceFault(
             f"{chosen.alias} was well before this test and is not after it: {wrong} ({end})",
             device=chosen.alias,
             operation="health probe",
         )
+        if printed:
+            fault.evidence[STDERR] = printed
+        raise fault
 
 
-def _tell_story(chosen: Device) -> None:
-    if chosen.story:
-        text = "\n".join(
-            f"{rung.name}: {'ok' if rung.ok else 'no'}: {rung.sentence}" for rung in chosen.story
+def _hold_to_limits(chosen: Device, item: pytest.Item) -> None:
+    above: tuple[str, ...] = ()
+    with suppress(HilError):  # that they cannot be watched was said when the bench was opened
+        above = over(chosen)
+    if above and item.stash.get(OUTCOME, "") == "passed":
+        raise DeviceFault(
+            f"{chosen.alias} after this test: {'; '.join(above)}", device=chosen.alias, operation="limits"
         )
-        attach("recovery", text)
-        chosen.story.clear()
 
 
-def _missing(chosen: Device, needs: tuple[str, ...]) -> Iterator[str]:
-    for need in needs:
-        if need not in _NEEDS:
-            raise pytest.UsageError(f"needs({need!r}): not known; there are: {', '.join(sorted(_NEEDS))}")
-        reason = _NEEDS[need](chosen)
-        if reason:
-            yield f"{need}: {reason}"
+def _tell_story(chosen: Device, item: pytest.Item, when: str) -> None:
+    if not chosen.story:
+        return
+    text = "\n".join(f"{rung.name}: {'ok' if rung.ok else 'no'}: {rung.sentence}" for rung in chosen.story)
+    attach("recovery", text)
+    last = chosen.story[-1]
+    how = f"well again by {last.name}" if last.ok else "NOT well again"
+    current(item.config).recoveries.append(
+        f"{chosen.alias} {when} {item.name}: {how} ({shorten(chosen.complaint, 160)})"
+    )
+    chosen.story.clear()
 
 
-_NEEDS: dict[str, Callable[[Device], str]] = {
-    "gpu": lambda d: "" if d.facts.gpu else "it is no GPU of the inventory",
-    "enclosure": lambda d: "" if d.facts.enclosure else "it sits in no enclosure",
-    "hotplug": lambda d: d.bench.cannot_unplug(d),
-    "reset": lambda d: (
-        "it is no GPU of the inventory"
-        if d.facts.gpu is None
-        else ""
-        if d.bench.allow.reset
-        else "the bench does not allow resets (allow.reset)"
-    ),
-    "band": lambda d: (
-        "" if d.facts.link_kind in BANDS else f"no band is known for a link of kind {d.facts.link_kind}"
-    ),
+def _band(device: Device) -> str:
+    return "" if device.facts.link_kind in BANDS else f"no band is known for a link of kind {device.facts.link_kind}"
+
+
+NEEDS: dict[str, Callable[[Device], str]] = {
+    "gpu": lambda device: "" if device.facts.gpu else "it is no GPU of the inventory",
+    "enclosure": lambda device: "" if device.facts.enclosure else "it sits in no enclosure",
+    "hotplug": lambda device: device.bench.plugs.cannot_unplug(device),
+    "registers": lambda device: device.without_registers(),
+    "reset": lambda device: device.without_registers() or device.bench.cannot_reset(device),
+    "band": _band,
 }
+"""What a test can need: why a device does not offer it; empty if it does."""

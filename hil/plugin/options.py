@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
-from hil.hosts import selection
-from hil.bench.process import BACKSTOP
 from hil.errors import UsageError
+from hil.hosts import selection
 
 _NAMES = {
-    "bench": "auto, local, opencl, sim, sim:PROFILE, sim:FILE.toml or sim:/SOCKET (default: auto)",
+    "bench": "auto, local, opencl, sim, sim:PROFILE, sim:FILE.toml, sim:/SOCKET, captured:FILE or a bench file "
+    "(BENCH.toml) (default: auto)",
     "device": "alias of a device to use; repeatable (default: all)",
     "fault": "NAME[:key=value,…], MODULE:CLASS[:…] or PATH.py:CLASS[:…] on a simulated bench; repeatable",
-    "backstop": f"real seconds after which a stuck device process is killed (default: {BACKSTOP:g})",
-    "seed": "seed of all patterns and choices; a failure prints the one that reproduces it (default: random)",
+    "backstop": "real seconds after which a stuck device process is killed: beyond its operation's deadline on real "
+    "hardware, in all on a simulated bench (default: 30)",
+    "seed": "seed of all patterns and choices, 0 … 4294967295; the header names the one that repeats a run "
+    "(default: random)",
 }
 _REPEATABLE = ("device", "fault")
 _INI_TYPES: tuple[Literal["string"], Literal["linelist"]] = ("string", "linelist")
@@ -26,6 +29,7 @@ _FLAGS = {
     "inline": "run operations in pytest's own process, for a debugger; simulated benches only",
     "require-hardware": "exit code 4 rather than a simulated bench where no hardware is found",
 }
+_SEEDS = 1 << 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +39,13 @@ class Options:
     bench: selection.Selection
     devices: tuple[str, ...]
     faults: tuple[str, ...]
-    backstop: float
+    backstop: float | None
+    """Real seconds; `None` = the bench's own default."""
     seed: int
     inline: bool
     require_hardware: bool
+    said: Mapping[str, str]
+    """Where the value of each option came from, by its name without ``--hil-``."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(f"hil_{name}", text, type=_INI_TYPES[name in _REPEATABLE], default=None)
     for name, text in _FLAGS.items():
         group.addoption(f"--hil-{name}", action="store_true", default=None, help=text)
-        parser.addini(f"hil_{name.replace('-', '_')}", text, type="bool", default=None)
+        parser.addini(_ini(name), text, type="bool", default=None)
 
 
 def read(config: pytest.Config) -> Options:
@@ -60,60 +67,75 @@ def read(config: pytest.Config) -> Options:
         UsageError: a value cannot be used; names it, where it came from, and what was expected.
 
     """
-    source, text = _lookup(config, "bench", "auto")
-    try:
-        bench = selection.parse(text)
-    except UsageError as error:
-        raise UsageError(f"{source}: {error}") from error
+    found = {name: _lookup(config, name) for name in (*_NAMES, *_FLAGS)}
     return Options(
-        bench=bench,
-        devices=_several(config, "device"),
-        faults=_several(config, "fault"),
-        backstop=_number(config, "backstop", BACKSTOP),
-        seed=int(_number(config, "seed", random.SystemRandom().randrange(1 << 31))),
-        inline=_flag(config, "inline"),
-        require_hardware=_flag(config, "require-hardware"),
+        bench=_bench(*found["bench"]),
+        devices=_several(found["device"][1]),
+        faults=_several(found["fault"][1]),
+        backstop=_seconds(*found["backstop"]),
+        seed=_seed(*found["seed"]),
+        inline=_flag(*found["inline"]),
+        require_hardware=_flag(*found["require-hardware"]),
+        said={name: source for name, (source, _) in found.items()},
     )
 
 
-def _lookup(config: pytest.Config, name: str, default: str) -> tuple[str, str]:
+def _ini(name: str) -> str:
+    return f"hil_{name.replace('-', '_')}"
+
+
+def _lookup(config: pytest.Config, name: str) -> tuple[str, Any]:
+    """Source and value of an option; `None` where it was given nowhere."""
     given = config.getoption(f"--hil-{name}")
     if given is not None:
-        return f"--hil-{name}", str(given)
-    variable = f"HIL_{name.upper().replace('-', '_')}"
+        return f"--hil-{name}", given
+    variable = _ini(name).upper()
     if os.environ.get(variable):
-        return variable, os.environ[variable]
-    ini = config.getini(f"hil_{name.replace('-', '_')}")
-    if ini:
-        return f"hil_{name} in {config.inipath or 'the ini file'}", str(ini)
-    return "default", default
+        text = os.environ[variable]
+        return variable, list(filter(None, text.split(";"))) if name in _REPEATABLE else text
+    source = f"{_ini(name)} in {config.inipath or 'the ini file'}"
+    try:
+        value = config.getini(_ini(name))
+    except (TypeError, ValueError, pytest.UsageError) as error:  # of another type, or no truth value
+        raise UsageError(f"{source}: {error}") from error
+    return (source, value) if value else (f"--hil-{name}", None)
 
 
-def _several(config: pytest.Config, name: str) -> tuple[str, ...]:
-    given = config.getoption(f"--hil-{name}")
-    if given:
-        return tuple(given)
-    variable = os.environ.get(f"HIL_{name.upper()}")
-    if variable:
-        return tuple(filter(None, variable.split(";")))
-    return tuple(config.getini(f"hil_{name}") or ())
+def _bench(source: str, text: str | None) -> selection.Selection:
+    try:
+        return selection.parse(text or "auto")
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
 
 
-def _number(config: pytest.Config, name: str, default: float) -> float:
-    source, text = _lookup(config, name, str(default))
+def _several(values: list[str] | None) -> tuple[str, ...]:
+    return tuple(values or ())
+
+
+def _seconds(source: str, text: str | None) -> float | None:
+    if text is None:
+        return None
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf") or (name == "backstop" and value == 0):
-        raise UsageError(f"{source}: {text!r} is no number of the kind expected (0 … , without a sign)")
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{source}: {text!r} is no number of seconds above 0")
     return value
 
 
-def _flag(config: pytest.Config, name: str) -> bool:
-    source, text = _lookup(config, name, "false")
-    if text.lower() in ("1", "true", "yes", "on"):
+def _seed(source: str, text: str | None) -> int:
+    if text is None:
+        return random.SystemRandom().randrange(_SEEDS)
+    if not (text.isascii() and text.isdigit()) or int(text) >= _SEEDS:
+        raise UsageError(f"{source}: {text!r} is no whole number from 0 to {_SEEDS - 1}")
+    return int(text)
+
+
+def _flag(source: str, given: str | bool | None) -> bool:
+    text = str(given or "false").lower()
+    if text in ("1", "true", "yes", "on"):
         return True
-    if text.lower() in ("0", "false", "no", "off"):
+    if text in ("0", "false", "no", "off"):
         return False
-    raise UsageError(f"{source}: {text!r} is neither true nor false")
+    raise UsageError(f"{source}: {given!r} is neither true nor false")

@@ -1,9 +1,12 @@
-"""What a run tells: header, labels on every result, Allure's files, the summary at the end."""
+"""What a run tells: header, labels on every result, evidence beside failures, the summary at the end."""
 
 from __future__ import annotations
 
+import inspect
+import re
+import traceback
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +15,23 @@ import pytest
 import hil
 from hil.bench.bench import Bench
 from hil.bench.device import Device
+from hil.bench.messages import STDERR
+from hil.errors import HilError
 from hil.model import GIB, slug
+from hil.plugin.devices import NEEDS, NONE
 from hil.plugin.replay import prepare
-from hil.plugin.run import Run, current, engaged, started
-from hil.report import label_markers, write_environment
+from hil.plugin.run import OUTCOME, Run, current, started
+from hil.report import attach, label_markers, write_environment
 
-_OUTCOME: pytest.StashKey[str] = pytest.StashKey()
 _SKIPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
+_TROUBLES: pytest.StashKey[list[str]] = pytest.StashKey()
+_OURS = re.compile(r"(hil|fixtures)\.")
+_SHOWN = 10
+"""Lines of a kind in the summary, and lines of a device process's output beside a failure."""
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which bench runs, why, and what hangs on it."""
-    if not engaged(config):
-        return []
     run = current(config)
     bench = run.bench
     host = bench.inventory.host
@@ -59,59 +66,113 @@ def describe(device: Device) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Label every test that uses a device: suite, bench, device, simulated or real, severity."""
-    run = started(config)
-    if run is None:
-        return
+    """Label every test that uses a device: suite, bench, device, simulated or real, severity, what it is for.
+
+    Raises:
+        pytest.UsageError: a test needs what is not known.
+
+    """
+    bench = current(config).bench
+    known = {device.alias: device for device in bench.devices}
     for item in items:
-        if not isinstance(item, pytest.Function) or "device" not in item.fixturenames:
+        for need in [need for marker in item.iter_markers("needs") for need in marker.args]:
+            if need not in NEEDS:
+                raise pytest.UsageError(
+                    f"hil: {item.nodeid}: needs({need!r}) is not known; there are: {', '.join(sorted(NEEDS))}"
+                )
+        alias = item.callspec.params.get("device") if hasattr(item, "callspec") else None
+        if not isinstance(item, pytest.Function) or not isinstance(alias, str) or alias not in {NONE, *known}:
             continue
         prepare(item)
-        labels = {
-            "parentSuite": item.path.parent.name,
-            "suite": item.path.stem.removeprefix("test_").replace("_", " "),
-            "bench": run.bench.name,
-            "hil": "simulated" if run.bench.simulated else "real",
-            "tag": run.bench.nature,
-            **_device_labels(run.bench, item),
-        }
-        severity = item.get_closest_marker("severity")
-        if severity is not None:
-            labels["severity"] = str(severity.args[0])
-        for kind, value in label_markers(labels):
+        for kind, value in label_markers(_labels(item, bench, known.get(alias))):
             item.add_marker(pytest.mark.allure_label(value, label_type=kind))
+        text = inspect.getdoc(item.function)
+        if text:
+            # As it stands in the source, its indented paragraphs would be shown as code.
+            item.add_marker(pytest.mark.allure_description(text))
 
 
-def _device_labels(bench: Bench, item: pytest.Function) -> dict[str, str]:
-    alias = item.callspec.params.get("device") if hasattr(item, "callspec") else None
-    if not isinstance(alias, str) or alias == "none":
-        return {}
-    facts = bench.device(alias).facts
-    return {
-        "device": alias,
-        "deviceId": facts.id,
-        "link": str(facts.link_kind),
-        "engine": facts.engine or "none",
+def _labels(item: pytest.Function, bench: Bench, device: Device | None) -> dict[str, str]:
+    labels = {
+        "parentSuite": item.path.parent.name,
+        "suite": item.path.stem.removeprefix("test_").replace("_", " "),
+        "bench": bench.name,
+        "hil": "simulated" if bench.simulated else "real",
+        "tag": bench.nature,
     }
+    if device is not None:
+        facts = device.facts
+        labels |= {
+            "device": facts.alias,
+            "deviceId": facts.id,
+            "link": str(facts.link_kind),
+            "engine": facts.engine or "none",
+        }
+    severity = item.get_closest_marker("severity")
+    if severity is not None:
+        labels["severity"] = str(severity.args[0])
+    return labels
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember how the test itself ended, for the health gate behind it, and why tests were skipped."""
+    """Remember how a test ended, for the health gate and the summary, and keep what a failure's processes said."""
     report = yield
     if call.when == "call":
-        item.stash[_OUTCOME] = report.outcome
+        item.stash[OUTCOME] = report.outcome
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         item.config.stash.setdefault(_SKIPS, Counter())[reason] += 1
+    if report.failed and call.excinfo is not None:
+        kind = "failed" if isinstance(call.excinfo.value, (AssertionError, pytest.fail.Exception)) else "broken"
+        line = f"{kind:9} {item.nodeid}: {call.excinfo.exconly().removeprefix('hil.errors.').partition(chr(10))[0]}"
+        item.config.stash.setdefault(_TROUBLES, []).append(line)
+        if isinstance(call.excinfo.value, HilError) and not _passes_through_a_suite(call.excinfo, item.config):
+            report.longrepr = "".join(traceback.format_exception_only(call.excinfo.value)).rstrip()
+        for title, text in _evidence(call.excinfo.value, item):
+            attach(title, text)
+            if title == STDERR:
+                report.sections.append((title, _last_lines(text)))
     return report
 
 
-def outcome(item: pytest.Item) -> str:
-    """How the test itself ended: ``passed``, ``failed``, ``skipped``; empty if it did not run."""
-    return item.stash.get(_OUTCOME, "")
+def _passes_through_a_suite(caught: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> bool:
+    # Not where the health gate itself speaks: there is no line of a suite to show then, only other plugins' lines.
+    for entry in caught.traceback:
+        module = str(entry.frame.f_globals.get("__name__", ""))
+        path = Path(str(entry.path))
+        if path.is_relative_to(config.rootpath) and "site-packages" not in path.parts and not _OURS.match(module):
+            return True
+    return False
+
+
+def _evidence(error: BaseException, item: pytest.Item) -> Iterator[tuple[str, str]]:
+    found: dict[str, str] = {}
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, HilError):
+            found = {**link.evidence, **found}
+        link = link.__cause__ or link.__context__
+    used = getattr(item, "funcargs", {}).get("device")
+    if STDERR not in found and isinstance(used, Device) and (printed := used.stderr_text()):
+        found[STDERR] = printed
+    yield from found.items()
+
+
+def _last_lines(text: str) -> str:
+    lines = text.rstrip().split("\n")
+    left_out = [f"[{len(lines) - _SHOWN} lines above these]"] if len(lines) > _SHOWN else []
+    return "\n".join([*left_out, *(line[:200] for line in lines[-_SHOWN:])])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write beside Allure's results what ran."""
+    run, results = started(session.config), _results_folder(session.config)
+    if run is not None and results is not None:
+        write_environment(results, environment(run))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -119,26 +180,29 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     run = started(config)
     if run is None:
         return
-    results = _results_folder(config)
-    if results is not None:
-        write_environment(results, environment(run))
     write = terminalreporter.write_line
     terminalreporter.section("hil")
-    write(
-        f"bench     {run.bench.name} ({run.bench.nature}): {', '.join(d.alias for d in run.bench.devices) or 'no device'}"
-    )
-    for name, title in (("failed", "failed"), ("error", "broken")):
-        for report in terminalreporter.stats.get(name, [])[:10]:
-            write(f"{title:9} {report.nodeid}: {_first_line(report)}")
-    for reason, count in config.stash.get(_SKIPS, Counter()).most_common(5):
+    names = ", ".join(device.alias for device in run.bench.devices) or "no device"
+    write(f"bench     {run.bench.name} ({run.bench.nature}): {names}")
+    for line in _first(config.stash.get(_TROUBLES, [])):
+        write(line)
+    for line in _first(run.recoveries):
+        write(f"recovery  {line}")
+    for reason, count in config.stash.get(_SKIPS, Counter()).most_common(_SHOWN):
         write(f"skipped   {count} × {reason}")
     for device in run.bench.devices:
         if device.quarantine:
-            write(f"quarantine {device.alias}: {device.quarantine}")
+            write(f"QUARANTINED {device.alias}: {device.quarantine}")
     for complaint in run.complaints:
         write(f"NOT RESTORED {complaint}")
+    results = _results_folder(config)
     if results is not None:
         write(f"report    Allure results in {results}")
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = [f"          … and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return [*lines[:_SHOWN], *more]
 
 
 def environment(run: Run) -> dict[str, str]:
@@ -157,12 +221,6 @@ def environment(run: Run) -> dict[str, str]:
     for device in run.bench.devices:
         facts[f"Device {slug(device.alias)}"] = describe(device)
     return facts
-
-
-def _first_line(report: pytest.TestReport) -> str:
-    crash = getattr(report.longrepr, "reprcrash", None)
-    text = crash.message if crash is not None else str(report.longrepr)
-    return str(text).split("\n", 1)[0][:200]
 
 
 def _results_folder(config: pytest.Config) -> Path | None:

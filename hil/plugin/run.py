@@ -1,17 +1,22 @@
-"""One run: opens the bench when it is first needed, and leaves it in order whatever ends the run."""
+"""One run: opens the bench before anything else, and leaves it in order whatever ends the run."""
 
 from __future__ import annotations
 
 import signal
 import tempfile
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from hil.bench.bench import Bench
 from hil.bench.opening import Wish, open_bench
+from hil.bench.process import BACKSTOP
 from hil.errors import HilError
 from hil.plugin.options import Options, read
 
@@ -25,66 +30,85 @@ class Run:
     folder: tempfile.TemporaryDirectory[str]
     epochs: int
     """Patterns written so far, from the seed on: no two transfers of a run carry the same."""
+    recoveries: list[str] = field(default_factory=list)
+    """Devices that had to be made well, one sentence each."""
     complaints: list[str] = field(default_factory=list)
     """What could not be put right at the end."""
+    interrupted: bool = False
+    """Whether somebody wants this run to end now."""
+    sigterm: Any = None
+    """What the signal did before this run."""
 
 
+OUTCOME: pytest.StashKey[str] = pytest.StashKey()
+"""How an item's test itself ended: ``passed``, ``failed``, ``skipped``; absent if it did not run."""
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
-_FAILED: pytest.StashKey[str] = pytest.StashKey()
-MARKERS = (
-    "needs(*what): what the device and bench must offer: gpu, enclosure, hotplug, reset, band; "
-    "the test is skipped with what is missing",
-    "severity(level): blocker, critical, normal, minor or trivial, for the report",
-    "allure_label(*values, label_type): a label in Allure's results",
-)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers."""
-    for marker in MARKERS:
-        config.addinivalue_line("markers", marker)
-
-
-def engaged(config: pytest.Config) -> bool:
-    """Whether this run's conftest has loaded words of `fixtures/`: else hil keeps out of the way."""
-    modules = (getattr(plugin, "__name__", "") for _, plugin in config.pluginmanager.list_name_plugin())
-    return any(str(name).startswith(("fixtures.", "hil.fixtures.")) for name in modules)
 
 
 def current(config: pytest.Config) -> Run:
-    """The run, with its bench open.
-
-    Raises:
-        pytest.UsageError: the bench cannot be opened; pytest ends with exit code 4.
-
-    """
-    if _FAILED in config.stash:
-        raise pytest.UsageError(config.stash[_FAILED])
-    if _RUN not in config.stash:
-        try:
-            config.stash[_RUN] = _start(config)
-        except HilError as error:
-            config.stash[_FAILED] = f"hil: {error}"
-            raise pytest.UsageError(config.stash[_FAILED]) from error
+    """The run, with its bench open."""
     return config.stash[_RUN]
 
 
 def started(config: pytest.Config) -> Run | None:
-    """The run, if it has been started."""
+    """The run, if its bench could be opened."""
     return config.stash.get(_RUN, None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Open the bench: before the header, which tells of it.
+
+    Raises:
+        pytest.UsageError: it cannot be opened; pytest ends with exit code 4.
+
+    """
+    try:
+        session.config.stash[_RUN] = _start(session.config)
+    except HilError as error:
+        raise pytest.UsageError(f"hil: {error}") from error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let nobody wait for what was under way when the run is told to end."""
+    try:
+        return (yield)
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        run = current(item.config)
+        run.interrupted = True
+        run.bench.interrupt()
+        raise
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Put the bench in order while the results can still tell how that went."""
-    _finish(session.config)
+    """Put the bench in order, after the last fixture has done its part and while the results can tell how it went."""
+    run = started(session.config)
+    if run is None:
+        return
+    with _undisturbed():
+        run.complaints += run.bench.close()
+    if run.complaints and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Nothing is left open, however pytest ends."""
-    _finish(config)
     run = started(config)
     if run is not None:
-        run.folder.cleanup()
+        with _undisturbed():
+            run.bench.close()
+            run.folder.cleanup()
+        if run.sigterm is not None:
+            signal.signal(signal.SIGTERM, run.sigterm)
+
+
+def next_epoch(config: pytest.Config) -> int:
+    """A number for the next pattern: 1 … 4095, in turn from the seed."""
+    run = current(config)
+    run.epochs += 1
+    return 1 + run.epochs % 4095
 
 
 def _start(config: pytest.Config) -> Run:
@@ -94,33 +118,39 @@ def _start(config: pytest.Config) -> Run:
         selection=options.bench,
         folder=Path(folder.name),
         faults=options.faults,
-        backstop=options.backstop,
+        backstop=BACKSTOP if options.backstop is None else options.backstop,
         inline=options.inline,
         only=options.devices,
         require_hardware=options.require_hardware,
+        said=options.said,
     )
-    # A nightly runner ends a run with SIGTERM: that must restore the bench as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    sigterm = None
+    if threading.current_thread() is threading.main_thread():
+        # A nightly runner ends a run with SIGTERM: that must restore the bench as Ctrl-C does.
+        sigterm = signal.signal(signal.SIGTERM, _interrupt)
     try:
         bench = open_bench(wish)
     except BaseException:
         folder.cleanup()
+        if sigterm is not None:
+            signal.signal(signal.SIGTERM, sigterm)
         raise
-    return Run(options, bench, folder, epochs=options.seed)
+    return Run(options, bench, folder, epochs=options.seed, sigterm=sigterm)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt("SIGTERM")
 
 
-def _finish(config: pytest.Config) -> None:
-    run = started(config)
-    if run is not None:
-        run.complaints += run.bench.close()
-
-
-def next_epoch(config: pytest.Config) -> int:
-    """A number for the next pattern: 1 … 4095, in turn from the seed."""
-    run = current(config)
-    run.epochs += 1
-    return 1 + run.epochs % 4095
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep a second Ctrl-C or SIGTERM from leaving an enclosure unplugged: putting right is bounded by deadlines."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

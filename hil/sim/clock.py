@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(order=True, slots=True)
-class Timer:
-    """Something that will happen at `time`. Daemon timers happen as time passes and never move it."""
-
-    time: float
-    order: int
-    callback: Callable[[], None] = field(compare=False)
-    daemon: bool = field(default=False, compare=False)
-    cancelled: bool = field(default=False, compare=False)
+from hil.errors import BenchFault, HilError
+from hil.sim.timers import Timer, Timers
 
 
 @dataclass(slots=True)
@@ -37,14 +29,16 @@ class Actor:
     """Its deadline passed: time stands still until the controller has ended it."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Wait:
     client: str
+    number: int
     ready: threading.Condition
-    what: str
     daemon: bool
     done: bool = False
-    number: int = 0
+    """It is over; its thread has perhaps not gone on yet."""
+    broken: bool = False
+    """It is over because the client or the machine is gone."""
 
 
 class Disconnected(Exception):  # noqa: N818  (a state of the connection, not a fault of ours)
@@ -56,22 +50,21 @@ class Signal:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._waits: list[_Wait] = []
+        self._waits: dict[int, _Wait] = {}
 
     def fire(self) -> None:
         """Wake all that wait for it now. The machine's lock must be held."""
-        for wait in self._waits:
+        for wait in self._waits.values():
             self._clock._wake(wait)  # noqa: SLF001  (two halves of one mechanism)
         self._waits.clear()
 
     def add(self, wait: _Wait) -> None:
         """Let `wait` be woken."""
-        self._waits.append(wait)
+        self._waits[wait.number] = wait
 
     def discard(self, wait: _Wait) -> None:
         """Forget `wait`."""
-        if wait in self._waits:
-            self._waits.remove(wait)
+        self._waits.pop(wait.number, None)
 
 
 class VirtualClock:
@@ -83,12 +76,13 @@ class VirtualClock:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._now = 0.0
-        self._timers: list[Timer] = []
-        self._order = itertools.count()
+        self._timers = Timers()
+        self._numbers = itertools.count()
         self._actors: dict[str, Actor] = {}
         self._waits: dict[int, _Wait] = {}
-        self._foreground = 0
+        self._gone: set[str] = set()
         self._off = False
+        self._failure = ""
 
     def now(self) -> float:
         """Seconds since the machine was switched on."""
@@ -99,25 +93,38 @@ class VirtualClock:
         return Signal(self)
 
     def at(self, delay: float, callback: Callable[[], None], *, daemon: bool = False) -> Timer:
-        """Let `callback` happen in `delay` seconds; never, if it is infinite."""
-        timer = Timer(self._now + max(delay, 0.0), next(self._order), callback, daemon)
-        if not math.isinf(delay):
-            heapq.heappush(self._timers, timer)
-            self._foreground += not daemon
-        return timer
+        """Let `callback` happen in `delay` seconds; never, if it is infinite. The lock must be held.
+
+        Raises:
+            ValueError: `delay` is not a number.
+
+        """
+        delay = 0.0 if delay < 0 else delay  # not max(): that would turn nan into now
+        return self._timers.add(self._now + delay, callback, daemon=daemon)
 
     def cancel(self, timer: Timer) -> None:
         """Let `timer` not happen; nothing if it did already."""
-        if not timer.cancelled and not math.isinf(timer.time):
-            timer.cancelled = True
-            self._foreground -= not timer.daemon
+        self._timers.cancel(timer)
 
     def begin(self, client: str, name: str, deadline: float, expired: Callable[[Actor], None]) -> None:
-        """Register an actor. `expired` is called once if `deadline` seconds pass before `end`."""
+        """Register an actor, in place of one that `client` may have.
+
+        `expired` is called once if `deadline` seconds pass before `end`; then time stands still until the actor ends.
+
+        Raises:
+            Disconnected: the client or the machine is gone.
+            ValueError: `deadline` is not a number.
+
+        """
         with self.lock:
+            self.check(client)
             self.end(client)
-            timer = self.at(deadline, lambda: self._expire(actor, expired))
-            actor = Actor(client, name, deadline, timer)
+
+            def expire() -> None:
+                actor.expired = True
+                expired(actor)
+
+            actor = Actor(client, name, deadline, self.at(deadline, expire))
             self._actors[client] = actor
 
     def end(self, client: str) -> None:
@@ -128,27 +135,46 @@ class VirtualClock:
                 self.cancel(actor.timer)
                 self._advance()
 
-    def disconnect(self, client: str) -> None:
-        """The client is gone: its actor ends and its waits are broken off."""
+    def connect(self, client: str) -> None:
+        """A client of that name is there (again)."""
         with self.lock:
+            self._gone.discard(client)
+
+    def disconnect(self, client: str) -> None:
+        """The client is gone: its actor ends, its waits are broken off, and it cannot begin or wait any more."""
+        with self.lock:
+            self._gone.add(client)
             for wait in [wait for wait in self._waits.values() if wait.client == client]:
                 self._break(wait)
             self.end(client)
+            self._advance()  # it may have had waits and no actor
 
-    def switch_off(self) -> None:
-        """Break off all waits, for ever."""
+    def switch_off(self, failure: str = "") -> None:
+        """Break off all waits, for ever; if the machine has failed, all who ask are told `failure`."""
         with self.lock:
             self._off = True
+            self._failure = self._failure or failure
             for wait in list(self._waits.values()):
                 self._break(wait)
 
+    def check(self, client: str) -> None:
+        """Raise what keeps `client` from going on.
+
+        Raises:
+            Disconnected: the client is gone, or the machine is switched off.
+            BenchFault: the machine failed; says how.
+
+        """
+        if self._failure:
+            raise BenchFault(self._failure)
+        if self._off or client in self._gone:
+            raise Disconnected
+
     def sleep(self, client: str, seconds: float, what: str = "sleep", *, daemon: bool = False) -> None:
-        """Let `client` spend `seconds`. Infinity waits until the client is gone."""
+        """Let `client` spend `seconds`. Infinity waits until the client is gone. Raises as `wait`."""
         self.wait(client, self.signal(), timeout=seconds, what=what, daemon=daemon)
 
-    def wait(
-        self, client: str, signal: Signal, *, timeout: float = math.inf, what: str, daemon: bool = False
-    ) -> bool:
+    def wait(self, client: str, signal: Signal, *, timeout: float = math.inf, what: str, daemon: bool = False) -> bool:
         """Let `client` wait for `signal`, at most `timeout` seconds.
 
         A client without an actor counts as one while it waits, unless it is a `daemon`.
@@ -158,37 +184,40 @@ class VirtualClock:
 
         Raises:
             Disconnected: the client or the machine went away meanwhile.
+            BenchFault: the machine failed; says how.
+            ValueError: `timeout` is not a number.
 
         """
         with self.lock:
-            if self._off:
-                raise Disconnected
+            self.check(client)
             if timeout <= 0:
                 return False
-            number = next(self._order)
-            wait = _Wait(client, threading.Condition(self.lock), what, daemon, number=number)
+            wait = _Wait(client, next(self._numbers), threading.Condition(self.lock), daemon)
             fired = True
 
             def give_up() -> None:
                 nonlocal fired
-                fired = False
-                signal.discard(wait)
-                self._wake(wait)
+                if not wait.done:  # else the signal came first, and its thread has not gone on yet
+                    fired = False
+                    self._wake(wait)
 
             timer = self.at(timeout, give_up, daemon=daemon)
             signal.add(wait)
-            self._waits[number] = wait
+            self._waits[wait.number] = wait
             actor = self._actors.get(client)
             if actor is not None and not daemon:
-                actor.waits[number] = what
-            self._advance()
-            while not wait.done:
-                wait.ready.wait()
-            self.cancel(timer)
-            signal.discard(wait)
-            connected = self._waits.pop(number, None) is not None
-            self._advance()
-            if not connected:
+                actor.waits[wait.number] = what
+            try:
+                self._advance()
+                while not wait.done:
+                    wait.ready.wait()
+            finally:
+                self.cancel(timer)
+                signal.discard(wait)
+                self._waits.pop(wait.number, None)
+                self._advance()
+            if wait.broken:
+                self.check(client)
                 raise Disconnected
             return fired
 
@@ -213,26 +242,25 @@ class VirtualClock:
         wait.ready.notify_all()
 
     def _break(self, wait: _Wait) -> None:
-        self._waits.pop(wait.number, None)
+        wait.broken = True
+        self._waits.pop(wait.number, None)  # time need not wait for its thread
         self._wake(wait)
 
-    def _expire(self, actor: Actor, expired: Callable[[Actor], None]) -> None:
-        actor.expired = True
-        expired(actor)
-
     def _advance(self) -> None:
-        while self._foreground and self._everybody_waits():
-            timer = heapq.heappop(self._timers)
-            if timer.cancelled:
-                continue
-            timer.cancelled = True  # it has happened: cancelling it later must change nothing
-            self._foreground -= not timer.daemon
+        while self._timers.move_time and not self._off and self._everybody_waits():
+            timer = self._timers.take()
             self._now = max(self._now, timer.time)
-            timer.callback()
+            try:
+                timer.callback()
+            except HilError as error:
+                self.switch_off(str(error))
+            except Exception as error:  # noqa: BLE001  (in whose thread it happens is chance: all must be told)
+                traceback.print_exception(error)
+                self.switch_off(f"the simulated machine failed: {error!r}; see its standard error")
 
     def _everybody_waits(self) -> bool:
         if any(actor.expired or not actor.waits for actor in self._actors.values()):
             return False
         waits = [wait for wait in self._waits.values() if not wait.daemon]
         # A woken wait whose thread has not yet gone on is somebody who computes.
-        return any(not wait.done for wait in waits) and not any(wait.done for wait in waits)
+        return bool(waits) and not any(wait.done for wait in waits)

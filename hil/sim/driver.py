@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hil.errors import HilError
 from hil.hosts.wires.driver import ALL_STREAMS, REQUEST, RESPONSE, Call, Status, Way
 from hil.hosts.wires.frames import receive_exactly, send_with_descriptors
 from hil.model import Direction
@@ -17,6 +18,8 @@ from hil.sim.machine import Machine, SimGpu
 from hil.sim.memory import SharedMemory
 from hil.sim.transfers import Copy, Place, Transfers
 
+MARKS = 1 << 16
+"""Events that a context remembers; nobody frees them, so the oldest is forgotten."""
 Answer = tuple[tuple[int, ...], str, list[int]]
 """Results, text, descriptors."""
 
@@ -24,7 +27,7 @@ Answer = tuple[tuple[int, ...], str, list[int]]
 class Refused(Exception):  # noqa: N818  (an answer, not a failure of ours)
     """The driver answers with an error code."""
 
-    def __init__(self, status: Status, text: str = "") -> None:
+    def __init__(self, status: int, text: str = "") -> None:
         super().__init__(text)
         self.status = status
         self.text = text
@@ -85,18 +88,16 @@ class Context:
             Refused: it failed; carries the code.
 
         """
+        self._machine.clock.check(self._client)
         try:
             call = Call(number)
         except ValueError:
             raise Refused(Status.UNKNOWN_CALL, f"no call {number}") from None
         seen = DriverCall(self._gpu.index if self._gpu else None, call.name.lower(), arguments)
         self._machine.hooks.tell("driver_call", seen)
-        if seen.delay:
-            self._machine.clock.sleep(self._client, seen.delay, f"driver call {seen.name}")
+        self._machine.clock.sleep(self._client, seen.delay, f"driver call {seen.name}")
         if seen.status is not None:
-            if seen.status:
-                raise Refused(Status(seen.status))
-            return (), "", []
+            raise Refused(seen.status)
         return self._calls[call](arguments)
 
     def end(self) -> None:
@@ -153,6 +154,8 @@ class Context:
         return (address,), "", []
 
     def _free(self, arguments: tuple[int, ...]) -> Answer:
+        end = arguments[0] + self._allocated.get(arguments[0], 0)
+        self._drain(lambda copy: any(arguments[0] <= start < end for start in copy.on_device()))
         gpu = self._device()
         nbytes = self._allocated.pop(arguments[0], None)
         if nbytes is None:
@@ -162,19 +165,23 @@ class Context:
 
     def _give_back(self, gpu: SimGpu, address: int, nbytes: int) -> None:
         if self._machine.hooks.agree("free", gpu.index, address, nbytes):
-            gpu.memory.punch(address, gpu.heap.release(address))
+            gpu.memory.clear(address, gpu.heap.release(address))
 
     def _host_alloc(self, arguments: tuple[int, ...]) -> Answer:
         nbytes, pinned = arguments[:2]
         if nbytes == 0:
             raise Refused(Status.INVALID_VALUE, "a host allocation of 0 bytes")
-        memory = SharedMemory(nbytes)
+        try:
+            memory = SharedMemory(nbytes)
+        except (OSError, OverflowError) as error:
+            raise Refused(Status.OUT_OF_MEMORY, f"{nbytes} bytes of host memory: {error}") from error
         handle = self._number()
         self._buffers[handle] = memory, bool(pinned)
         return (handle,), "", [memory.descriptor]
 
     def _host_free(self, arguments: tuple[int, ...]) -> Answer:
         memory, _pinned = self._buffer(arguments[0])
+        self._drain(lambda copy: memory in (copy.source.memory, copy.destination.memory))
         del self._buffers[arguments[0]]
         memory.close()
         return (), "", []
@@ -187,35 +194,30 @@ class Context:
 
     def _copy(self, arguments: tuple[int, ...]) -> Answer:
         gpu = self._device()
-        way, number, source, source_offset, target, target_offset, row_bytes, rows, from_pitch, to_pitch = (
-            arguments
-        )
+        way, number, source, source_offset, target, target_offset, row_bytes, rows, from_pitch, to_pitch = arguments
         try:
             direction = Direction[Way(way).name]
         except ValueError:
             raise Refused(Status.INVALID_VALUE, f"no direction {way}") from None
         if rows > 1 and (0 < from_pitch < row_bytes or 0 < to_pitch < row_bytes):
             raise Refused(Status.INVALID_VALUE, "a pitch smaller than the row")
-        extent = row_bytes, rows
+        extent = row_bytes, rows if row_bytes else 0
         up, down = direction is Direction.H2D, direction is Direction.D2H
         origin = self._place(source, source_offset, from_pitch, extent, on_device=not up)
         destination = self._place(target, target_offset, to_pitch, extent, on_device=not down)
         stream = self._stream(number)
+
         def finish(status: Status) -> None:
             stream.status = stream.status or status
             self._next(stream)
 
-        copy = Copy(
-            0, gpu, direction, number, origin, destination, row_bytes, rows, finish
-        )
+        copy = Copy(gpu, direction, number, origin, destination, *extent, finish)
         stream.queue.append(copy)
         if len(stream.queue) == 1:
             self._transfers.submit(copy)
         return (), "", []
 
-    def _place(
-        self, where: int, offset: int, pitch: int, extent: tuple[int, int], *, on_device: bool
-    ) -> Place:
+    def _place(self, where: int, offset: int, pitch: int, extent: tuple[int, int], *, on_device: bool) -> Place:
         row_bytes, rows = extent
         pitch = pitch or row_bytes
         span = pitch * (rows - 1) + row_bytes if rows else 0
@@ -223,15 +225,11 @@ class Context:
             gpu = self._device()
             room = self._allocated.get(where)
             if room is None or offset + span > room:
-                raise Refused(
-                    Status.INVALID_ADDRESS, f"{span} bytes at {where:#x} + {offset:#x} are not allocated"
-                )
+                raise Refused(Status.INVALID_ADDRESS, f"{span} bytes at {where:#x} + {offset:#x} are not allocated")
             return Place(gpu.memory, where + offset, pitch)
         memory, pinned = self._buffer(where)
         if offset + span > memory.size:
-            raise Refused(
-                Status.INVALID_VALUE, f"{span} bytes at {offset:#x} reach past the host buffer's end"
-            )
+            raise Refused(Status.INVALID_VALUE, f"{span} bytes at {offset:#x} reach past the host buffer's end")
         return Place(memory, offset, pitch, pinned)
 
     def _synchronize(self, arguments: tuple[int, ...]) -> Answer:
@@ -239,8 +237,7 @@ class Context:
         wanted = arguments[0]
         streams = list(self._streams.values()) if wanted == ALL_STREAMS else [self._stream(wanted)]
         for stream in streams:
-            while stream.queue:
-                self._machine.clock.wait(self._client, stream.idle, what="driver call synchronize")
+            self._wait_for(stream, "synchronize")
         first = next((stream.status for stream in streams if stream.status), Status.OK)
         for stream in streams:
             stream.status = Status.OK
@@ -248,6 +245,16 @@ class Context:
             raise Refused(first, "a copy failed")
         self._device()
         return (), "", []
+
+    def _drain(self, touches: Callable[[Copy], bool]) -> None:
+        # As real drivers do: what a copy still needs is not taken away under it.
+        for stream in self._streams.values():
+            if any(isinstance(item, Copy) and touches(item) for item in stream.queue):
+                self._wait_for(stream, "free")
+
+    def _wait_for(self, stream: Stream, call: str) -> None:
+        while stream.queue:
+            self._machine.clock.wait(self._client, stream.idle, what=f"driver call {call}")
 
     def _record(self, arguments: tuple[int, ...]) -> Answer:
         self._device()
@@ -258,6 +265,8 @@ class Context:
             self._pass_marks(stream)
         number = self._number()
         self._marks[number] = mark
+        if len(self._marks) > MARKS:
+            del self._marks[next(iter(self._marks))]
         return (number,), "", []
 
     def _elapsed(self, arguments: tuple[int, ...]) -> Answer:
@@ -312,7 +321,7 @@ class Context:
             stream.queue.clear()
             for item in waiting:
                 if isinstance(item, Copy):
-                    item.aborted = True
+                    self._transfers.abort(item)
                     stream.status = stream.status or status
             stream.idle.fire()
 
@@ -357,11 +366,13 @@ def serve_driver(machine: Machine, transfers: Transfers, sock: socket.socket, cl
             try:
                 with machine.clock.lock:
                     results, text, descriptors = context.call(number, tuple(arguments))
-                status = Status.OK
+                code: int = Status.OK
             except Refused as refusal:
-                status, results, text = refusal.status, (), refusal.text
+                code, results, text = refusal.status, (), refusal.text
+            except HilError as error:
+                code, results, text = Status.BROKEN, (), str(error)
             data = text.encode()
-            head = RESPONSE.pack(status, len(data), *(*results, 0, 0, 0, 0)[:4])
+            head = RESPONSE.pack(code, len(data), *(*results, 0, 0, 0, 0)[:4])
             send_with_descriptors(sock, head + data, descriptors)
     finally:
         with machine.clock.lock:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from hil.errors import BenchFault, HilError
 from hil.sim.faults.base import Fault
 
 T = TypeVar("T")
 CHUNK_BYTES = 2 << 20
 """Copies move in pieces of this size: finer costs time and shows nothing unless a fault asks for it."""
+_OS_ERRORS = ("file_read", "file_write")
+"""Hooks in which an `OSError` is an answer."""
 
 
 class Hooks:
@@ -18,11 +22,12 @@ class Hooks:
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         self.chunk_bytes = min([fault.chunk_bytes or CHUNK_BYTES for fault in faults], default=CHUNK_BYTES)
-        self._by_hook: dict[str, list[Any]] = {}
+        self._by_hook: dict[str, list[Callable[..., Any]]] = {}
         for fault in faults:
             for name in dir(Fault):
                 if name.startswith("on_") and getattr(type(fault), name) is not getattr(Fault, name):
-                    self._by_hook.setdefault(name.removeprefix("on_"), []).append(getattr(fault, name))
+                    hook = name.removeprefix("on_")
+                    self._by_hook.setdefault(hook, []).append(_guarded(fault, hook))
 
     def touches_bytes(self) -> bool:
         """Whether any fault wants to see the bytes of copies."""
@@ -30,31 +35,52 @@ class Hooks:
 
     def tell(self, hook: str, *facts: object) -> None:
         """Let all faults see, and change in place, what is about to happen."""
-        for see in self._by_hook.get(hook, ()):
-            see(*facts)
+        for ask in self._by_hook.get(hook, ()):
+            ask(*facts)
 
     def change(self, hook: str, *where: object, value: T) -> T:
         """`value` after every fault had its way with it."""
-        for see in self._by_hook.get(hook, ()):
-            value = see(*where, value)
+        for ask in self._by_hook.get(hook, ()):
+            value = ask(*where, value)
         return value
 
     def change_or_drop(self, hook: str, *where: object, value: T) -> T | None:
         """`value` after every fault had its way with it; `None` once one dropped it."""
         passed: T | None = value
-        for see in self._by_hook.get(hook, ()):
+        for ask in self._by_hook.get(hook, ()):
             if passed is None:
                 return None
-            passed = see(*where, passed)
+            passed = ask(*where, passed)
         return passed
 
     def spread(self, hook: str, value: T) -> list[T]:
         """What becomes of `value` where a fault may make none or several of it."""
         values = [value]
-        for see in self._by_hook.get(hook, ()):
-            values = [made for old in values for made in see(old)]
+        for ask in self._by_hook.get(hook, ()):
+            values = [made for old in values for made in ask(old)]
         return values
 
     def agree(self, hook: str, *facts: object) -> bool:
-        """Whether no fault objects."""
-        return all(see(*facts) for see in self._by_hook.get(hook, ()))
+        """Whether no fault objects; all are asked."""
+        answers = [ask(*facts) for ask in self._by_hook.get(hook, ())]
+        return all(answers)
+
+
+def _guarded(fault: Fault, hook: str) -> Callable[..., Any]:
+    """The hook of `fault`; an error in it is the fault's author's, and no finding about a device."""
+    ask = getattr(fault, f"on_{hook}")
+
+    def guarded(*facts: object) -> Any:
+        try:
+            return ask(*facts)
+        except HilError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and hook in _OS_ERRORS:
+                raise
+            traceback.print_exception(error)
+            raise BenchFault(
+                f"fault {fault.name}: on_{hook} raised {error!r}; see the simulated machine's standard error"
+            ) from error
+
+    return guarded

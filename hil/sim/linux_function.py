@@ -55,7 +55,9 @@ def show_function(machine: Machine, function: Function, folder: Folder) -> None:
     folder.show("modalias", _modalias(function))
     folder.show("uevent", lambda: _uevent(function))
     if function.role == "vga":
-        folder.show("boot_vga", "0")
+        # Firmware shows its screens on the first card in a slot: what is tunnelled comes up too late for that.
+        first = next((gpu for gpu in machine.gpus if gpu.enclosure is None), None)
+        folder.show("boot_vga", str(int(first is not None and function.gpu is first)))
     if function.enclosure is not None:
         folder.show("removable", "removable")
     folder.show("resource", lambda: _resources(function))

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import replace
 
-from hil.hosts.base import Completed, Event, LogLine
-from hil.hosts.wires.tinygpu import BOOT_0, BOOT_42, WPR2_ADDR_HI
+from hil.errors import UsageError
+from hil.hosts.base import Event, LogLine
 from hil.model import MIB, HostFacts
+from hil.sim import topology
 from hil.sim.clock import VirtualClock
-from hil.sim.config_space import ConfigSpace
 from hil.sim.faults.base import Fault, Identity, ResetPlan, Training
 from hil.sim.hooks import Hooks
 from hil.sim.memory import Heap, SharedMemory
-from hil.sim.profile import EnclosureSpec, GpuSpec, Profile
+from hil.sim.parts import Face, Function, SimEnclosure, SimGpu
+from hil.sim.profile import Profile
 from hil.sim.tree import VirtualTree
 
-NVIDIA = 0x10DE
+__all__ = ["Face", "Function", "Machine", "SimEnclosure", "SimGpu"]
+
 RETRY_STATUS = 0xFFFF0001
 """What the vendor id reads as while a function is not ready (PCIe: configuration request retry status)."""
 DETACH_SECONDS = 0.004
@@ -29,87 +31,8 @@ TUNNEL_SECONDS = 0.35
 """From the router to its PCI functions."""
 RESET_SECONDS = 0.017
 """A reset on a real kernel took 15–19 ms."""
-
-
-@dataclass(eq=False, slots=True)
-class Function:
-    """One PCI function: a bridge of the tunnel, or a card's."""
-
-    address: str
-    role: str
-    """``root``, ``upstream``, ``downstream``, ``vga``, ``audio``; on Linux ``controller``, a Thunderbolt host
-    controller."""
-    config: ConfigSpace
-    parent: str | None
-    gpu: SimGpu | None = None
-    enclosure: SimEnclosure | None = None
-    driver: str = ""
-    ready: bool = True
-    """False from the beginning of a reset to its end, or for ever where it fails."""
-    retry_until: float = 0.0
-    """Until then the vendor id reads as `RETRY_STATUS`."""
-    aer: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Counters by severity (``correctable``, ``fatal``, ``nonfatal``) and name."""
-
-
-@dataclass(eq=False, slots=True)
-class SimEnclosure:
-    """An enclosure, plugged in or not."""
-
-    spec: EnclosureSpec
-    port: int
-    attached: bool = False
-    """Whether the cable is in."""
-    visible: bool = False
-    """Whether the host has enumerated its router."""
-    authorized: int = 1
-    plugs: int = 0
-    """Counts attachments: what an earlier one had still in store does not happen to a later one."""
-    training: Training | None = None
-    uid: str = ""
-    functions: list[Function] = field(default_factory=list)
-
-
-@dataclass(eq=False, slots=True)
-class SimGpu:
-    """A card: its memory and whether it can be reached."""
-
-    index: int
-    spec: GpuSpec
-    memory: SharedMemory
-    heap: Heap
-    enclosure: SimEnclosure | None
-    function: Function | None = None
-    generation: int = 0
-    """Counts attachments and resets: what was opened before is lost."""
-    registers: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def reachable(self) -> bool:
-        """Whether it answers on the bus."""
-        return self.function is not None and self.function.ready
-
-
-class Face(Protocol):
-    """How the machine shows itself through its operating system: files, commands, log lines."""
-
-    def boot(self) -> None:
-        """The machine was switched on; nothing is attached yet but cards in its own slots."""
-
-    def router_attached(self, enclosure: SimEnclosure) -> None:
-        """A router was enumerated."""
-
-    def functions_attached(self, functions: Sequence[Function], *, event: bool) -> None:
-        """PCI functions were enumerated."""
-
-    def functions_detached(self, functions: Sequence[Function], *, surprise: bool) -> None:
-        """PCI functions are gone; they are still in the list given, no longer in the machine."""
-
-    def router_detached(self, enclosure: SimEnclosure) -> None:
-        """A router is gone."""
-
-    def run(self, argv: Sequence[str]) -> tuple[Completed, float] | None:
-        """Run a command of the operating system; `None` = there is no such command. Seconds it takes beside it."""
+LOG_LINES = 1 << 16
+"""What the kernel log holds; then the oldest lines are lost."""
 
 
 class Machine:
@@ -123,7 +46,7 @@ class Machine:
         self.functions: dict[str, Function] = {}
         self.enclosures = [SimEnclosure(spec, spec.port) for spec in profile.enclosure]
         self.gpus: list[SimGpu] = []
-        self.lines: list[LogLine] = []
+        self.lines: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.listeners: list[Callable[[Event], None]] = []
         """Called with every event that the host announces."""
         self.on_change: list[Callable[[], None]] = []
@@ -136,7 +59,7 @@ class Machine:
             holder = next((e for e in self.enclosures if e.spec.name == spec.enclosure), None)
             memory, heap = SharedMemory(spec.vram_bytes), Heap(spec.vram_bytes, reserved=64 * MIB)
             self.gpus.append(SimGpu(index, spec, memory, heap, holder))
-        self.hooks = Hooks(faults(self))
+        self.hooks = Hooks(self._checked(faults(self)))
         self.face = _face(self)
         self.face.boot()
         self._fixed = topology.root_functions(self)
@@ -149,6 +72,16 @@ class Machine:
             self._show_router(enclosure)
             self._show_functions(enclosure, Identity(enclosure.spec.name, enclosure.spec.uid, event=False))
         self.booted = True
+
+    def _checked(self, faults: Sequence[Fault]) -> Sequence[Fault]:
+        for fault in faults:
+            gpu = fault.parameters.gpu
+            if gpu is not None and gpu >= len(self.gpus):
+                # It would never strike, and a run that passes would say nothing.
+                raise UsageError(
+                    f"fault {fault.name}: gpu = {gpu}: this machine has {len(self.gpus)} GPUs, counted from 0"
+                )
+        return faults
 
     # What the host knows ----------------------------------------------------------------------------------------------
 
@@ -165,15 +98,19 @@ class Machine:
             simulated=True,
         )
 
+    def host_time(self) -> float:
+        """Seconds on the host's clock: the machine's, unless a fault lets the host's go wrong."""
+        return self.hooks.change("host_clock", value=self.clock.now())
+
     def log(self, text: str) -> None:
         """Add a line to the kernel log."""
         for line in self.hooks.spread("kernel_log", text):
-            self.lines.append(LogLine(time=self.clock.now(), text=line))
+            self.lines.append(LogLine(time=self.host_time(), text=line))
 
     def tell(self, action: str, subsystem: str, path: str) -> None:
         """Let the host announce that something came, went or changed."""
         event = self.hooks.change_or_drop(
-            "event", value=Event(action=action, subsystem=subsystem, path=path, time=self.clock.now())
+            "event", value=Event(action=action, subsystem=subsystem, path=path, time=self.host_time())
         )
         if event is not None:
             for listener in list(self.listeners):
@@ -205,8 +142,21 @@ class Machine:
     # Plug -------------------------------------------------------------------------------------------------------------
 
     def enclosure(self, name: str) -> SimEnclosure | None:
-        """The enclosure of that name or uid."""
-        return next((e for e in self.enclosures if name in (e.spec.name, e.spec.uid)), None)
+        """The enclosure of that name or uid (its own, or the one it came back with)."""
+        return next((e for e in self.enclosures if name in (e.spec.name, e.spec.uid, e.uid)), None)
+
+    def why_not(self, enclosure: SimEnclosure, port: int | None) -> str:
+        """Why the enclosure's cable cannot be plugged in (into `port`, if given), in words; empty if it can."""
+        front = self.enclosure(enclosure.spec.behind) if enclosure.spec.behind else None
+        if front is not None:
+            if port not in (None, front.port):
+                return f"it hangs behind {front.spec.name}, not on a port of the host"
+            return "" if front.attached else f"{front.spec.name}, which it hangs behind, is not plugged in"
+        port = enclosure.port if port is None else port
+        if port not in range(self.profile.host.ports):
+            return f"there is no port {port}: the host has {self.profile.host.ports}, counted from 0"
+        taken = [e.spec.name for e in self.enclosures if e.attached and e.port == port and not e.spec.behind]
+        return f"port {port} is taken by {taken[0]}" if taken and not enclosure.attached else ""
 
     def detach(self, enclosure: SimEnclosure) -> None:
         """Pull an enclosure's cable: its cards are off the bus at once, the host notices a moment later."""
@@ -296,10 +246,12 @@ class Machine:
             pcie_gts=_GTS[min(gpu.spec.pcie_gen, 4)] if gpu else 8.0,
             pcie_width=min(gpu.spec.pcie_width, 4) if gpu else 4,
         )
+        enclosure.best = replace(training)
         self.hooks.tell("link_training", training)
         enclosure.attached, enclosure.training, enclosure.uid = True, training, spec.uid
         enclosure.plugs += 1
-        enclosure.authorized = 1  # as a desktop's daemon does with every enclosure it has seen before
+        # As a desktop's daemon does with every enclosure it has seen before.
+        enclosure.authorized = enclosure.spec.authorized
 
     def _tunnel(self, enclosure: SimEnclosure, identity: Identity, seconds: float) -> None:
         plug = enclosure.plugs
@@ -316,10 +268,9 @@ class Machine:
             self.face.router_attached(enclosure)
 
     def _show_functions(self, enclosure: SimEnclosure, identity: Identity) -> None:
-        if enclosure.attached and not enclosure.functions:
+        if enclosure.attached and enclosure.authorized and not enclosure.functions:
             enclosure.functions = topology.enclosure_functions(self, enclosure)
-            if enclosure.authorized:
-                self._bring_up(enclosure.functions, event=identity.event)
+            self._bring_up(enclosure.functions, event=identity.event)
 
     def _hide(self, enclosure: SimEnclosure, gone: list[Function]) -> None:
         enclosure.functions = [f for f in enclosure.functions if f not in gone]
@@ -335,11 +286,7 @@ class Machine:
             if function.role == "vga" and function.gpu is not None:
                 gpu = function.gpu
                 gpu.function = function
-                gpu.registers = {
-                    BOOT_0: gpu.spec.boot_0,
-                    BOOT_42: gpu.spec.boot_0 & 0x1FF00000,
-                    WPR2_ADDR_HI: 0,
-                }
+                gpu.power_on()
         self.face.functions_attached(functions, event=event)
         self._news()
 
@@ -363,8 +310,7 @@ class Machine:
 
     def _clear(self, gpu: SimGpu) -> None:
         # What loses power forgets; a driver scrubs what a reset left. Either way nobody reads the last owner's data.
-        for address, length in gpu.heap.taken.items():
-            gpu.memory.punch(address, length)
+        gpu.memory.clear(0, gpu.memory.size)
         gpu.heap = Heap(gpu.spec.vram_bytes, reserved=gpu.heap.reserved)
 
     def _is_below(self, function: Function, address: str) -> bool:
@@ -433,9 +379,10 @@ class Machine:
         )
 
     def vram_write(self, gpu: SimGpu, address: int, data: bytes) -> None:
-        """Write the card's memory; what falls behind its end is lost."""
-        data = self.hooks.change("vram_write", gpu.index, address, value=data)[: gpu.memory.size - address]
-        gpu.memory.view[address : address + len(data)] = data
+        """Write the card's memory; what falls outside it is lost."""
+        data = self.hooks.change("vram_write", gpu.index, address, value=data)
+        if 0 <= address < gpu.memory.size:
+            gpu.memory.write(address, data[: gpu.memory.size - address])
 
     def bar_size(self, function: Function, bar: int) -> int:
         """Size of a BAR in bytes; 0 = there is none."""
@@ -465,11 +412,7 @@ class Machine:
             function.ready = True
             function.retry_until = self.clock.now() + plan.retry_status_for
             if gpu is not None:
-                gpu.registers = {
-                    BOOT_0: gpu.spec.boot_0,
-                    BOOT_42: gpu.spec.boot_0 & 0x1FF00000,
-                    WPR2_ADDR_HI: 0,
-                }
+                gpu.power_on()
             self._news()
 
         if plan.succeeds:
@@ -488,6 +431,3 @@ def _face(machine: Machine) -> Face:
     from hil.sim.macos import MacFace  # noqa: PLC0415
 
     return MacFace(machine)
-
-
-from hil.sim import topology  # noqa: E402  (topology builds Functions of this module)

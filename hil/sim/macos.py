@@ -22,7 +22,9 @@ class MacFace:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self.extension = "activated enabled" if machine.profile.host.driver_version else ""
+        host = machine.profile.host
+        default = "activated enabled" if host.driver_version else ""
+        self.extension = default if host.extension is None else host.extension
         """State of TinyGPU's driver extension, as ``systemextensionsctl`` names it; empty = not installed."""
         self._commands: dict[str, Callable[[Sequence[str]], Ran]] = {
             "system_profiler": lambda argv: macos_report.run(machine, argv),
@@ -35,6 +37,8 @@ class MacFace:
     def boot(self) -> None:
         """The few files that anybody looks for."""
         self._machine.tree.folder("/Library/Logs/DiagnosticReports")
+        if self.extension:
+            self._machine.tree.folder("/Applications/TinyGPU.app")
         self._machine.log(f"Darwin Kernel Version {self._kernel_release()}")
 
     def router_attached(self, enclosure: SimEnclosure) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hil.sim import config_space as layout
+from hil.sim.usb import UsbDevice, devices
 
 if TYPE_CHECKING:
     from hil.sim.machine import Function, Machine, SimEnclosure
@@ -157,16 +158,47 @@ def _card(machine: Machine, function: Function) -> Item:
 
 
 def _usb(machine: Machine) -> list[Item]:
-    # Tunnelled and native ports alike hang on one controller a receptacle; nothing is plugged into them.
+    # Tunnelled and native ports alike hang on one controller a receptacle.
+    here = devices(machine)
+    ports = range(max([machine.profile.host.ports, *(device.bus + 1 for device in here)]))
     return [
         {
             "_name": "USB 3.1 Bus",
             "Driver": "AppleUSBXHCI",
             "USBKeyHardwareType": "Built-in",
             "USBKeyLocationID": f"0x{port << 24:08x}",
+            **_usb_items([device for device in here if device.bus == port]),
         }
-        for port in reversed(range(machine.profile.host.ports))
+        for port in reversed(ports)
     ]
+
+
+def _usb_items(here: list[UsbDevice], above: tuple[int, ...] = ()) -> Item:
+    """The devices right below the one at `above`, each with those below it; nothing at all where there are none."""
+    below = [device for device in here if device.ports[:-1] == above and device.ports]
+    if not below:
+        return {}
+    return {
+        "_items": [
+            {
+                "_name": device.spec.product,
+                "USBDeviceKeyLinkSpeed": _usb_speed(device.spec.speed_mbps),
+                "USBDeviceKeyProductID": f"0x{device.spec.product_id:04x}",
+                "USBDeviceKeyProductVersion": "0x0100",
+                "USBDeviceKeySerialNumber": device.spec.serial or "Not Provided",
+                "USBDeviceKeyVendorID": f"0x{device.spec.vendor_id:04x}",
+                "USBDeviceKeyVendorName": device.spec.vendor,
+                "USBKeyHardwareType": "Removable",
+                "USBKeyLocationID": f"0x{device.location:08x}",
+                **_usb_items(here, device.ports),
+            }
+            for device in below
+        ]
+    }
+
+
+def _usb_speed(mbps: int) -> str:
+    return f"{mbps} Mb/s" if mbps < 1000 else f"{mbps // 1000} Gb/s"  # noqa: PLR2004  (as it is printed)
 
 
 def _hardware(machine: Machine) -> list[Item]:

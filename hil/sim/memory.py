@@ -5,7 +5,15 @@ from __future__ import annotations
 import bisect
 import mmap
 import os
-import sys
+import weakref
+
+from hil.model import MIB
+
+BLOCK = 2 * MIB
+KEPT_BYTES = 512 * MIB
+"""Memory of a card that is wiped rather than given back when it is freed: to touch a fresh page takes ten times as long
+as to write to a used one (3.5 µs for 4 KiB on a virtual machine)."""
+_ZEROS = bytes(BLOCK)
 
 
 class SharedMemory:
@@ -13,34 +21,64 @@ class SharedMemory:
 
     Linux: `memfd_create`. macOS: a shared-memory object that is unlinked as soon as it is open. (Python's own
     `multiprocessing.shared_memory` is no choice: before 3.13 a client that exits unlinks it for everybody.)
+    What is not closed is given back with the object.
+
+    Raises:
+        OSError, OverflowError: there is not so much.
+
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.descriptor = _anonymous()
+        self.descriptor = anonymous()
+        self._close_descriptor = weakref.finalize(self, os.close, self.descriptor)
         os.ftruncate(self.descriptor, size)
         self._map = mmap.mmap(self.descriptor, size)
         self.view = memoryview(self._map)
+        # In blocks, kept here because macOS cannot tell. A dirty block may hold something else than zeros.
+        self._dirty: set[int] = set()
+        self._backed: set[int] = set()
 
-    def punch(self, offset: int, length: int) -> None:
-        """Let `length` bytes at `offset` read as zero and give their pages back. Both in whole pages."""
-        if hasattr(mmap, "MADV_REMOVE"):
-            self._map.madvise(mmap.MADV_REMOVE, offset, length)
-        else:  # macOS has no way to punch a shared-memory object: clear it, the pages stay
-            for start in range(offset, offset + length, 1 << 20):
-                end = min(start + (1 << 20), offset + length)
-                self.view[start:end] = bytes(end - start)
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Write `data` at `offset`; what is written in another way is not known to `clear`."""
+        end = offset + len(data)
+        self.view[offset:end] = data
+        blocks = range(offset // BLOCK, -(-end // BLOCK))
+        self._dirty.update(blocks)
+        self._backed.update(blocks)
+
+    def clear(self, offset: int, length: int) -> None:
+        """Let `length` bytes at `offset` read as zero; both in whole pages, which are given back where that is wise."""
+        end = offset + length
+        # macOS cannot give back a part of a shared-memory object.
+        give_back = hasattr(mmap, "MADV_REMOVE") and len(self._backed) * BLOCK > KEPT_BYTES
+        for block in [b for b in self._dirty if offset < (b + 1) * BLOCK and b * BLOCK < end]:
+            start, stop = max(block * BLOCK, offset), min((block + 1) * BLOCK, end)
+            whole = {block} if stop - start == BLOCK else set()
+            if give_back:
+                self._map.madvise(mmap.MADV_REMOVE, start, stop - start)
+                self._backed -= whole
+            else:
+                self.view[start:stop] = _ZEROS[: stop - start]
+            self._dirty -= whole
 
     def close(self) -> None:
         """Unmap and close."""
         self.view.release()
         self._map.close()
-        os.close(self.descriptor)
+        self._close_descriptor()
 
 
-def _anonymous() -> int:
-    if sys.platform == "linux":
+def anonymous() -> int:
+    """A descriptor of memory that nobody else knows."""
+    if hasattr(os, "memfd_create"):
         return os.memfd_create("hil", os.MFD_CLOEXEC)
+    return unlinked()
+
+
+def unlinked() -> int:
+    """As `anonymous`, where there is no `memfd_create`."""
+    # CPython's own binding of shm_open(3), the one that `multiprocessing` stands on.
     from _posixshmem import shm_open, shm_unlink  # type: ignore[import-not-found]  # noqa: PLC0415
 
     name = f"/hil-{os.getpid()}-{os.urandom(4).hex()}"
@@ -69,8 +107,8 @@ class Heap:
         return sum(length for _, length in self._free)
 
     def allocate(self, nbytes: int) -> int | None:
-        """An address for `nbytes` ≥ 1 bytes, or `None` where no free range is long enough."""
-        length = -(-nbytes // self.GRANULE) * self.GRANULE
+        """An address for `nbytes` bytes (at least one granule), or `None` where no free range is long enough."""
+        length = max(-(-nbytes // self.GRANULE), 1) * self.GRANULE
         for i, (start, room) in enumerate(self._free):
             if room >= length:
                 self._free[i : i + 1] = [(start + length, room - length)] if room > length else []
@@ -95,9 +133,3 @@ class Heap:
             i -= 1
         self._free.insert(i, (start, end - start))
         return length
-
-    def holds(self, address: int, nbytes: int) -> bool:
-        """Whether the range lies inside one live allocation."""
-        return any(
-            start <= address and address + nbytes <= start + length for start, length in self.taken.items()
-        )

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from hil import registry
 from hil.errors import UsageError
+from hil.hosts import toml_file
 from hil.hosts.bench_sections import ActuatorEntry, Allow, Section
+from hil.hosts.toml_file import Expected
 from hil.model import GB, MIB, LinkKind
 
-Positive = Annotated[float, Field(gt=0)]
-U16 = Annotated[int, Field(ge=0, le=0xFFFF)]
-Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+U16 = Annotated[int, Field(ge=0, le=0xFFFF), Expected("a whole number 0 … 0xffff")]
+U8 = Annotated[int, Field(ge=0, le=0xFF), Expected("a whole number 0 … 0xff")]
+Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$"), Expected("16 digits 0-9, a-f in quotes")]
+Uuid = Annotated[
+    str,
+    Field(pattern=r"^GPU-[0-9a-f-]{36}$"),
+    Expected('an NVML UUID, "GPU-" and 36 characters 0-9, a-f and -'),
+]
+_PORTS = 3
 
 
 class HostSpec(Section):
@@ -31,10 +41,26 @@ class HostSpec(Section):
     os_version: str
     os_build: str = ""
     port_kind: Literal["thunderbolt3", "usb4", "thunderbolt5"] = "usb4"
-    ports: Annotated[int, Field(ge=0, le=8)] = 3
+    ports: Annotated[int, Field(ge=0, le=8)] = _PORTS
     """Receptacles; each is a bus (macOS) or a domain (Linux) of its own."""
     driver_version: str = ""
     """TinyGPU's on macOS, NVIDIA's on Linux."""
+    extension: str | None = None
+    """State of TinyGPU's driver extension as ``systemextensionsctl`` names it (``activated waiting for user``); empty =
+    not installed. Without this key: ``activated enabled`` where there is a `driver_version`. macOS."""
+
+
+class UsbSpec(Section):
+    """A USB device inside an enclosure."""
+
+    vendor_id: U16
+    product_id: U16
+    vendor: str = ""
+    product: str = ""
+    serial: str = ""
+    device_class: U8 = 0x09
+    """9 = hub, 0x11 = billboard."""
+    speed_mbps: Literal[12, 480, 5000, 10000] = 5000
 
 
 class EnclosureSpec(Section):
@@ -54,6 +80,20 @@ class EnclosureSpec(Section):
     behind: str = ""
     """`name` of the enclosure it is daisy-chained behind; empty = directly at the host."""
     firmware: str = ""
+    authorized: Literal[0, 1] = 1
+    """0: nobody has allowed its PCIe tunnel yet, so that its functions are missing. Linux."""
+    usb: tuple[UsbSpec, ...] | None = None
+    """What it brings on USB: the first at the receptacle, the others behind it. Not given = one hub."""
+
+    @property
+    def usb_devices(self) -> tuple[UsbSpec, ...]:
+        """`usb`, or the one hub, whose serial number is the router's uid as some makers have it."""
+        if self.usb is not None:
+            return self.usb
+        product = f"{self.name} hub"
+        return (
+            UsbSpec(vendor_id=0x2109, product_id=0x0817, vendor=self.vendor, product=product, serial=self.uid.upper()),
+        )
 
     @property
     def link_kind(self) -> LinkKind:
@@ -68,7 +108,7 @@ class GpuSpec(Section):
     device_id: U16
     subsystem_vendor_id: U16 = 0x10DE
     subsystem_device_id: U16 = 0x0000
-    uuid: Annotated[str, Field(pattern=r"^GPU-[0-9a-f-]{36}$")]
+    uuid: Uuid
     enclosure: str = ""
     """`name` of its enclosure; empty = a slot inside the host."""
     vram_mib: Annotated[int, Field(ge=64)]
@@ -83,6 +123,10 @@ class GpuSpec(Section):
     vram_gb_s: Positive = 700.0
     latency_us: Positive = 12.0
     """From submission to the first byte of a copy."""
+    power_limit_w: Positive = 320.0
+    graphics_mhz: Positive = 2520.0
+    """The highest clock, as while it works."""
+    memory_mhz: Positive = 10501.0
 
     @property
     def vram_bytes(self) -> int:
@@ -111,14 +155,29 @@ class Profile(Section):
     actuator: tuple[ActuatorEntry, ...] = ()
 
 
+SLOTS = 3
+"""Cards that an enclosure holds at the most."""
+GROUP = "hil.profiles"
+LONGEST_CHAIN = 3
+"""Enclosures on one port; more would run out of the bus numbers that firmware sets aside for it."""
+
+
 def shipped() -> list[str]:
     """Names of the profiles that come with the package, sorted."""
     folder = resources.files("hil.sim") / "profiles"
     return sorted(Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def known() -> list[str]:
+    """Names of all profiles: shipped ones and those that other packages register under ``hil.profiles``, sorted.
+
+    An entry point of that group names a path (text or `pathlib.Path`) of a TOML file.
+    """
+    return sorted({*shipped(), *registry.names(GROUP)})
+
+
 def load(name: str) -> Profile:
-    """Read the shipped profile `name`, or the profile in the file `name` (anything that ends in ``.toml``).
+    """Read the profile `name`, or the one in the file `name` (anything that ends in ``.toml``).
 
     Raises:
         UsageError: there is no such profile or file, or it is wrong; names the file and all wrong keys at once.
@@ -128,15 +187,11 @@ def load(name: str) -> Profile:
         path = Path(name)
     elif name in shipped():
         path = Path(str(resources.files("hil.sim") / "profiles" / f"{name}.toml"))
+    elif name in registry.names(GROUP):
+        path = Path(registry.load(GROUP, name))
     else:
-        raise UsageError(f"no profile {name!r}; known: {', '.join(shipped())}, or a path that ends in .toml")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not TOML: {error}") from error
-    return validate(data, str(path))
+        raise UsageError(f"no profile {name!r}; known: {', '.join(known())}, or a path that ends in .toml")
+    return toml_file.read(path, Profile, _across)
 
 
 def validate(data: dict[str, Any], source: str) -> Profile:
@@ -146,52 +201,51 @@ def validate(data: dict[str, Any], source: str) -> Profile:
         UsageError: names `source` and every wrong key, its value and what was expected.
 
     """
-    try:
-        profile = Profile.model_validate_json(_json(data))
-    except ValidationError as error:
-        raise UsageError(f"{source}: " + "; ".join(_sentence(item) for item in error.errors())) from error
-    faults = list(_inconsistencies(profile))
-    if faults:
-        raise UsageError(f"{source}: " + "; ".join(faults))
-    return profile
+    return toml_file.validate(data, Profile, source, _across)
 
 
-def _json(data: dict[str, Any]) -> str:
-    import json  # noqa: PLC0415  (TOML dates have no JSON form: say so as text)
+def _across(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, name in (("enclosure", "name"), ("enclosure", "uid"), ("gpu", "uuid")):
+        yield from toml_file.twice(data, key, name)
+    enclosures = toml_file.tables(data, "enclosure")
+    names = [str(enclosure.get("name")) for enclosure in enclosures]
+    host = data.get("host")
+    ports = host.get("ports", _PORTS) if isinstance(host, dict) else None
+    mac = isinstance(host, dict) and host.get("system") == "Darwin"
+    for i, enclosure in enumerate(enclosures):
+        behind, port = enclosure.get("behind"), enclosure.get("port", 0)
+        if behind and behind not in names[:i]:
+            yield f"enclosure.{i}.behind", f"{behind!r} is no enclosure listed before it"
+        if isinstance(port, int) and isinstance(ports, int) and port >= ports:
+            yield f"enclosure.{i}.port", f"{port}, but the host has {ports} (counted from 0)"
+        if mac and enclosure.get("authorized") == 0:
+            yield f"enclosure.{i}.authorized", "0, but macOS has no authorization; see host.extension"
+    yield from _cabling(enclosures)
+    gpus = toml_file.tables(data, "gpu")
+    for i, gpu in enumerate(gpus):
+        holder = gpu.get("enclosure")
+        if holder and [other.get("enclosure") for other in gpus[:i]].count(holder) == SLOTS:
+            yield f"gpu.{i}.enclosure", f"{holder!r} holds {SLOTS} cards already"
+        if holder and holder not in names:
+            hint = toml_file.suggestion(str(holder), names)
+            yield f"gpu.{i}.enclosure", f"no enclosure is called {holder!r}; {hint}"
 
-    return json.dumps(data, default=str)
 
-
-def _sentence(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    value = item["input"]
-    got = "" if isinstance(value, (dict, list)) else f" (got {value!r})"
-    return f"{place}: {item['msg']}{got}"
-
-
-def _inconsistencies(profile: Profile) -> list[str]:
-    names = [enclosure.name for enclosure in profile.enclosure]
-    faults = [
-        f"enclosure.name: {name!r} is used twice" for name in sorted({n for n in names if names.count(n) > 1})
-    ]
-    uids = [enclosure.uid for enclosure in profile.enclosure]
-    faults += [
-        f"enclosure.uid: {uid!r} is used twice" for uid in sorted({u for u in uids if uids.count(u) > 1})
-    ]
-    for i, enclosure in enumerate(profile.enclosure):
-        if enclosure.behind and enclosure.behind not in names[:i]:
-            faults.append(f"enclosure.{i}.behind: {enclosure.behind!r} is no enclosure listed before it")
-        if enclosure.port >= profile.host.ports:
-            faults.append(
-                f"enclosure.{i}.port: {enclosure.port} but the host has {profile.host.ports} (from 0)"
-            )
-    for i, gpu in enumerate(profile.gpu):
-        if gpu.enclosure and gpu.enclosure not in names:
-            faults.append(
-                f"gpu.{i}.enclosure: no enclosure is named {gpu.enclosure!r}; known: {', '.join(names)}"
-            )
-    uuids = [gpu.uuid for gpu in profile.gpu]
-    faults += [
-        f"gpu.uuid: {uuid!r} is used twice" for uuid in sorted({u for u in uuids if uuids.count(u) > 1})
-    ]
-    return faults
+def _cabling(enclosures: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """What no cables could connect: every port, the host's and an enclosure's onward one, takes one plug."""
+    taken: dict[str, str] = {}
+    chains: dict[str, tuple[object, int]] = {}
+    for i, enclosure in enumerate(enclosures):
+        name, port, behind = str(enclosure.get("name")), enclosure.get("port", 0), str(enclosure.get("behind") or "")
+        root, place = chains.get(behind, (port, 0))
+        chains[name] = root, place + 1
+        if behind in chains and port != root:
+            yield f"enclosure.{i}.port", f"{port}, but the chain it is part of hangs on port {root}"
+        if place == LONGEST_CHAIN:
+            yield f"enclosure.{i}.behind", f"a chain of more than {LONGEST_CHAIN} enclosures"
+        plug = f"behind {behind!r}" if behind else f"on port {port}"
+        if plug in taken:
+            key = "behind" if behind else "port"
+            hint = "" if behind else f"; behind = {taken[plug]!r} would chain them"
+            yield f"enclosure.{i}.{key}", f"{taken[plug]!r} hangs {plug} already{hint}"
+        taken.setdefault(plug, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,9 @@ from hil.model import to_dict
 from hil.sim.clock import Actor
 from hil.sim.faults.base import CommandRun
 from hil.sim.machine import Machine
+from hil.sim.nvml import Nvml
+from hil.sim.serial import SerialPorts
+from hil.sim.usb import Usb
 
 Request = dict[str, Any]
 Answer = tuple[Request, bytes, float]
@@ -31,7 +35,7 @@ class Requests:
         self._machine = machine
         self._expired = expired
         self._table: dict[str, Callable[[Request, bytes], Answer]] = {
-            "now": lambda _request, _payload: ({"now": self._now()}, b"", 0.0),
+            "now": lambda _request, _payload: ({"now": machine.host_time()}, b"", 0.0),
             "facts": lambda _request, _payload: ({"facts": to_dict(machine.facts())}, b"", 0.0),
             "read": self._read,
             "pread": self._pread,
@@ -42,6 +46,9 @@ class Requests:
             "readlink": lambda request, _payload: ({"target": machine.tree.readlink(request["path"])}, b"", 0.0),
             "kernel_log": self._kernel_log,
             "run": self._run,
+            "nvml": Nvml(machine).request,
+            "usb": Usb(machine).request,
+            "serial": SerialPorts(machine).request,
         }
 
     def answer(self, request: Request, payload: bytes, client: str) -> tuple[Request, bytes]:
@@ -49,13 +56,16 @@ class Requests:
 
         Raises:
             OSError: as a kernel would.
-            KeyError, TypeError, ValueError: the request is none.
+            LookupError, TypeError, ValueError: the request is none.
+            HilError: the machine failed.
+            Disconnected: the client or the machine is gone.
 
         """
         clock, do = self._machine.clock, request["do"]
+        clock.check(client)
         if do == "sleep":
             clock.sleep(client, float(request["seconds"]))
-            return {"now": self._now()}, b""
+            return {}, b""
         if do == "begin":
             pid = int(request["pid"])
             clock.begin(client, request["name"], float(request["deadline"]), lambda actor: self._expired(actor, pid))
@@ -68,19 +78,19 @@ class Requests:
         with clock.lock:
             reply, data, seconds = self._table[do](request, payload)
         if seconds:
-            clock.sleep(client, seconds, f"{do} {request.get('path') or ' '.join(request.get('argv', ()))}")
+            what = request.get("path") or request.get("function") or " ".join(request.get("argv", ()))
+            clock.sleep(client, seconds, f"{do} {what}")
         return reply, data
-
-    def _now(self) -> float:
-        return self._machine.hooks.change("host_clock", value=self._machine.clock.now())
 
     def _read(self, request: Request, _: bytes) -> Answer:
         path = request["path"]
         return {}, self._machine.hooks.change("file_read", path, value=self._machine.tree.read(path)), 0.0
 
     def _pread(self, request: Request, _: bytes) -> Answer:
-        path = request["path"]
-        data = self._machine.tree.pread(path, request["size"], request["offset"])
+        path, size, offset = request["path"], request["size"], request["offset"]
+        if size < 0 or offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        data = self._machine.tree.pread(path, size, offset)
         return {}, self._machine.hooks.change("file_read", path, value=data), 0.0
 
     def _write(self, request: Request, payload: bytes) -> Answer:
@@ -101,7 +111,7 @@ class Requests:
         argv, timeout = [str(part) for part in request["argv"]], float(request["timeout"])
         found = self._machine.face.run(argv)
         if found is None:
-            raise FileNotFoundError(2, os.strerror(2), argv[0])
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
         run = CommandRun(*found)
         self._machine.hooks.tell("command", run)
         completed, seconds = run.completed, run.seconds

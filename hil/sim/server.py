@@ -7,6 +7,7 @@ import errno
 import math
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,13 @@ class Server:
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(address))
         self._listener.listen(64)
+        # A closed listener wakes a thread in accept() on Linux; elsewhere that is not promised.
+        self._listener.settimeout(1.0)
+        # Guarded by the machine's lock, like all that several connections share.
         self._open: dict[socket.socket, str] = {}
         self._controllers: list[socket.socket] = []
-        self._tinygpu = threading.Lock()
+        self._tinygpu_taken = False
+        self._tinygpu_free = machine.clock.signal()
         self._requests = Requests(machine, self._expired)
         self._services: dict[str, Callable[[socket.socket, str], None]] = {
             "host": self._host,
@@ -53,7 +58,6 @@ class Server:
             "life": self._life,
             "control": self._control,
             "plug": self._plug,
-            TINYGPU_SOCKET: self._tinygpu_server,
         }
 
     def serve(self) -> None:
@@ -61,41 +65,52 @@ class Server:
         while not self.off.is_set():
             try:
                 sock, _ = self._listener.accept()
+            except TimeoutError:
+                continue
             except OSError:
-                break
+                self.off.wait(0.1)  # switched off, or out of descriptors until somebody hangs up
+                continue
             threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
     def switch_off(self) -> None:
         """Close everything; all who wait see the connection close."""
         self.off.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        _hang_up(self._listener)
         self._listener.close()
         self.machine.clock.switch_off()
-        for sock in list(self._open):
-            _hang_up(sock)
+        with self.machine.clock.lock:
+            for sock in self._open:
+                _hang_up(sock)
 
     def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(EOFError, OSError, ValueError, Disconnected), sock:
+        with contextlib.suppress(*_ENDS), sock:
             hello, _ = receive_frame(sock)
             service, client = str(hello.get("service")), str(hello.get("client"))
-            run = self._services.get(Path(service).name)
-            if run is None or (service.startswith("/") and self._refuses(service)):
-                send_frame(sock, {"errno": errno.ENOENT if service.startswith("/") else errno.ECONNREFUSED})
+            run = self._service(service)
+            if run is None:
+                send_frame(sock, {"errno": errno.ENOENT if "/" in service else errno.ECONNREFUSED})
                 return
-            self._open[sock] = client
-            send_frame(sock, {"ok": True})
+            lock = self.machine.clock.lock
+            with lock:
+                self._open[sock] = client
             try:
+                send_frame(sock, {"ok": True})
                 run(sock, client)
             finally:
-                self._open.pop(sock, None)
+                with lock:
+                    del self._open[sock]
 
-    def _refuses(self, path: str) -> bool:
-        return not (path.endswith("/" + TINYGPU_SOCKET) and self.machine.profile.host.system == "Darwin")
+    def _service(self, name: str) -> Callable[[socket.socket, str], None] | None:
+        """What listens at `name`: one of the machine's own services, or a path of a socket on it."""
+        if "/" in name:
+            listens = name.endswith("/" + TINYGPU_SOCKET) and self.machine.profile.host.system == "Darwin"
+            return self._tinygpu if listens else None
+        return self._services.get(name)
 
     # Services ---------------------------------------------------------------------------------------------------------
 
     def _life(self, sock: socket.socket, client: str) -> None:
+        self.machine.clock.connect(client)
         try:
             while sock.recv(64):
                 pass
@@ -103,49 +118,64 @@ class Server:
             self._disconnect(client)
 
     def _disconnect(self, client: str) -> None:
-        self.machine.clock.disconnect(client)
-        for sock in [sock for sock, owner in list(self._open.items()) if owner == client]:
-            _hang_up(sock)
+        with self.machine.clock.lock:
+            self.machine.clock.disconnect(client)
+            for sock, owner in self._open.items():
+                if owner == client:
+                    _hang_up(sock)
 
-    def _tinygpu_server(self, sock: socket.socket, client: str) -> None:
-        with (
-            self._tinygpu
-        ):  # one client at a time: a second one's requests lie unread until the first has gone
+    def _tinygpu(self, sock: socket.socket, client: str) -> None:
+        # One client at a time: a second one's requests lie unread until the first has gone.
+        clock = self.machine.clock
+        with clock.lock:
+            while self._tinygpu_taken:
+                clock.wait(client, self._tinygpu_free, what="TinyGPU's server, which serves one client at a time")
+            self._tinygpu_taken = True
+        try:
             serve_tinygpu(self.machine, sock, client)
+        finally:
+            with clock.lock:
+                self._tinygpu_taken = False
+                self._tinygpu_free.fire()
 
     def _plug(self, sock: socket.socket, _client: str) -> None:
-        machine = self.machine
         while True:
             order, _ = receive_frame(sock)
-            with machine.clock.lock:
-                enclosure = machine.enclosure(str(order.get("enclosure")))
-                if enclosure is None or order.get("do") not in ("attach", "detach"):
-                    known = ", ".join(e.spec.name for e in machine.enclosures)
-                    send_frame(
-                        sock,
-                        {"error": f"cannot {order.get('do')} {order.get('enclosure')!r}; known: {known}"},
-                    )
-                    continue
-                port = order.get("port")
+            with self.machine.clock.lock:
+                refused = self._pull_or_push(order)
+            send_frame(sock, {"error": refused} if refused else {"ok": True})
 
-                def act(do: object = order["do"], enclosure: Any = enclosure, port: Any = port) -> None:
-                    if do == "attach":
-                        machine.attach(enclosure, port)
-                    else:
-                        machine.detach(enclosure)
+    def _pull_or_push(self, order: dict[str, Any]) -> str:
+        machine, do, name, port = self.machine, order.get("do"), str(order.get("enclosure")), order.get("port")
+        enclosure, after = machine.enclosure(name), order.get("after") or 0.0
+        what = f"cannot {do} {name!r}: "
+        if enclosure is None:
+            return what + f"known: {', '.join(e.spec.name for e in machine.enclosures) or 'no enclosure'}"
+        if do not in ("attach", "detach"):
+            return what + "expected attach or detach"
+        if not (isinstance(after, (int, float)) and math.isfinite(after)):
+            return what + f"after = {after!r} is no number of seconds"
+        if port is not None and not isinstance(port, int):
+            return what + f"port = {port!r} is no number"
 
-                after = float(order.get("after") or 0.0)
-                if after > 0:
-                    machine.clock.at(after, act)
-                else:
-                    act()
-            send_frame(sock, {"ok": True})
+        def act() -> None:
+            if do == "detach":
+                machine.detach(enclosure)
+            elif not machine.why_not(enclosure, port):
+                machine.attach(enclosure, port)
+
+        if after > 0:  # what hinders it now may be gone by then
+            machine.clock.at(after, act)
+            return ""
+        hindrance = machine.why_not(enclosure, port) if do == "attach" else ""
+        act()
+        return hindrance and what + hindrance
 
     def _events(self, sock: socket.socket, client: str) -> None:
         machine = self.machine
         wanted, _ = receive_frame(sock)
-        subsystems = set(wanted.get("subsystems", ()))
-        waiting: list[dict[str, Any]] = []
+        subsystems = {str(name) for name in wanted.get("subsystems") or ()}
+        waiting: deque[dict[str, Any]] = deque()
         came = machine.clock.signal()
 
         def listen(event: Any) -> None:
@@ -155,49 +185,58 @@ class Server:
 
         with machine.clock.lock:
             machine.listeners.append(listen)
-        send_frame(sock, {"ok": True})
         try:
+            send_frame(sock, {"ok": True})
             while True:
                 ask, _ = receive_frame(sock)
                 with machine.clock.lock:
                     if not waiting:
-                        machine.clock.wait(client, came, timeout=float(ask["timeout"]), what="an event")
-                    event = waiting.pop(0) if waiting else None
+                        machine.clock.wait(client, came, timeout=float(ask.get("timeout") or 0.0), what="an event")
+                    event = waiting.popleft() if waiting else None
                 send_frame(sock, {"event": event})
+        except HilError as error:
+            send_frame(sock, {"error": errors.to_dict(error)})
         finally:
             with machine.clock.lock:
                 machine.listeners.remove(listen)
 
     def _control(self, sock: socket.socket, client: str) -> None:
         """The controller's line: what it asks is answered, and it is told of operations past their deadline."""
-        self._controllers.append(sock)
         clock = self.machine.clock
+        with clock.lock:
+            self._controllers.append(sock)
         try:
             while True:
                 order, _ = receive_frame(sock)
-                do = order.get("do")
-                reply: dict[str, Any] = {"ok": True}
-                if do == "profile":
-                    profile = self.machine.profile
-                    reply["profile"] = profile.model_dump(mode="json")
-                    reply["faults"] = [fault.name for fault in self.machine.hooks.faults]
-                elif do == "hold":
-                    clock.begin(client, "hold", math.inf, lambda _: None)
-                elif do == "release":
-                    clock.end(client)
-                elif do == "break":
-                    self._disconnect(str(order.get("client")))
-                elif do == "actors":
-                    reply["actors"] = clock.actors()
-                elif do == "now":
-                    reply["now"] = clock.now()
-                else:
-                    reply = {"error": f"no order {do!r}"}
+                # A notice goes out with the lock held too: the two never mix on the line.
                 with clock.lock:
-                    send_frame(sock, {"reply": reply})
+                    send_frame(sock, {"reply": self._obey(order, client)})
         finally:
-            self._controllers.remove(sock)
-            clock.end(client)
+            with clock.lock:
+                self._controllers.remove(sock)
+                clock.end(client)
+
+    def _obey(self, order: dict[str, Any], client: str) -> dict[str, Any]:
+        clock, machine = self.machine.clock, self.machine
+        match order.get("do"):
+            case "profile":
+                return {
+                    "profile": machine.profile.model_dump(mode="json"),
+                    "faults": [fault.name for fault in machine.hooks.faults],
+                }
+            case "hold":
+                clock.begin(client, "hold", math.inf, lambda _: None)
+            case "release":
+                clock.end(client)
+            case "break":
+                self._disconnect(str(order.get("client")))
+            case "actors":
+                return {"actors": clock.actors()}
+            case "now":
+                return {"now": clock.now()}
+            case unknown:
+                return {"error": f"no order {unknown!r}"}
+        return {"ok": True}
 
     def _expired(self, actor: Actor, pid: int) -> None:
         waits = ", ".join(actor.waits.values()) or "nothing known"
@@ -210,9 +249,11 @@ class Server:
             "now": self.machine.clock.now(),
             "blocked_in": waits,
         }
-        for sock in list(self._controllers):
+        for sock in self._controllers:
             with contextlib.suppress(OSError):
                 send_frame(sock, notice)
+        if not self._controllers:  # nobody is there to end it
+            self._disconnect(actor.client)
 
     def _host(self, sock: socket.socket, client: str) -> None:
         while True:
@@ -224,9 +265,13 @@ class Server:
                 reply = {"os_error": [error.errno, error.strerror, error.filename]}
             except HilError as error:
                 reply = {"error": errors.to_dict(error)}
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
                 reply = {"os_error": [errno.EINVAL, f"the machine does not understand this request: {error!r}", None]}
             send_frame(sock, reply, data)
+
+
+_ENDS = (EOFError, OSError, ValueError, HilError, Disconnected)
+"""How a connection ends: closed, broken, by what is no request, because the machine failed, or cut off."""
 
 
 def _hang_up(sock: socket.socket) -> None:

@@ -13,14 +13,17 @@ from hil.sim.config_space import (
     UPSTREAM_PORT,
     ConfigSpace,
 )
+from hil.sim.parts import Function, SimEnclosure, SimGpu
 
 if TYPE_CHECKING:
-    from hil.sim.machine import Function, Machine, SimEnclosure, SimGpu
+    from hil.sim.machine import Machine
 
 INTEL, APPLE, NVIDIA = 0x8086, 0x106B, 0x10DE
 VGA, AUDIO, BRIDGE, USB4_HOST = 0x030000, 0x040300, 0x060400, 0x0C0340
 BUSES_A_PORT = 0x20
 """Bus numbers that firmware sets aside below each hot-plug port."""
+ONWARD = 4
+"""Device number of the downstream port that leads on to the next enclosure; those of the slots are 1 … 3."""
 
 
 def root_address(machine: Machine, port: int) -> str:
@@ -35,8 +38,6 @@ def controller_address(port: int) -> str:
 
 def root_functions(machine: Machine) -> list[Function]:
     """The tunnels' root ports, one a receptacle; on Linux also the host controllers, which are PCI functions there."""
-    from hil.sim.machine import Function  # noqa: PLC0415  (the two modules build on each other)
-
     linux = machine.profile.host.system == "Linux"
     maker, device = (INTEL, 0xA76E) if linux else (APPLE, 0x100C)
     found = []
@@ -61,9 +62,7 @@ def root_functions(machine: Machine) -> list[Function]:
 
 
 def enclosure_functions(machine: Machine, enclosure: SimEnclosure) -> list[Function]:
-    """An enclosure's switch (upstream and two downstream ports) and the functions of its cards."""
-    from hil.sim.machine import Function  # noqa: PLC0415
-
+    """An enclosure's switch (upstream, a downstream port for each card, one that leads on) and its cards' functions."""
     base = enclosure.port * BUSES_A_PORT + 2
     above = root_address(machine, enclosure.port)
     depth = 0
@@ -74,8 +73,8 @@ def enclosure_functions(machine: Machine, enclosure: SimEnclosure) -> list[Funct
         assert front is not None  # noqa: S101  (the profile was checked)
         holder = front
     if depth:
-        # The second downstream port of the switch in front leads on to the enclosure behind it.
-        above = f"0000:{base + (depth - 1) * 8 + 1:02x}:04.0"
+        # The switch in front leads on to the enclosure behind it.
+        above = f"0000:{base + (depth - 1) * 8 + 1:02x}:{ONWARD:02x}.0"
         base += depth * 8
     maker, device = INTEL, 0x15DA
 
@@ -92,18 +91,20 @@ def enclosure_functions(machine: Machine, enclosure: SimEnclosure) -> list[Funct
         return Function(address, role, config, parent, enclosure=enclosure, driver="pcieport")
 
     upstream = bridge(base, 0, above, (base + 1, last))
-    downstream = bridge(base + 1, 1, upstream.address, (base + 2, base + 7))
-    onward = bridge(base + 1, 4, upstream.address, (base + 8, last))
-    found = [upstream, downstream, onward]
-    for n, gpu in enumerate(g for g in machine.gpus if g.enclosure is enclosure):
-        found += _card(gpu, f"0000:{base + 2 + n:02x}:00", downstream.address, enclosure)
+    onward = bridge(base + 1, ONWARD, upstream.address, (base + 8, last))
+    cards = [gpu for gpu in machine.gpus if gpu.enclosure is enclosure]
+    slots = []
+    for n in range(max(len(cards), 1)):  # an empty slot has a port too
+        buses = base + 2 + n, base + 7 if n + 1 >= len(cards) else base + 2 + n
+        slots.append(bridge(base + 1, 1 + n, upstream.address, buses))
+    found = [upstream, *slots, onward]
+    for n, gpu in enumerate(cards):
+        found += _card(gpu, f"0000:{base + 2 + n:02x}:00", slots[n].address, enclosure)
     return found
 
 
 def slot_functions(machine: Machine, gpu: SimGpu) -> list[Function]:
     """A card in a slot inside the host, behind a root port of its own."""
-    from hil.sim.machine import Function  # noqa: PLC0415
-
     n = [g for g in machine.gpus if g.enclosure is None].index(gpu)
     bus = 0xC0 + n
     config = ConfigSpace(
@@ -116,8 +117,6 @@ def slot_functions(machine: Machine, gpu: SimGpu) -> list[Function]:
 
 
 def _card(gpu: SimGpu, slot: str, parent: str, enclosure: SimEnclosure | None) -> list[Function]:
-    from hil.sim.machine import Function  # noqa: PLC0415
-
     spec = gpu.spec
     subsystem = (spec.subsystem_vendor_id, spec.subsystem_device_id)
     gts: int = spec.pcie_gen

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from hil.hosts.base import FileStat
 
 _DIR = 0o040755
+_LINKS = 40
+"""Symbolic links that Linux follows on one path."""
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ class VirtualTree:
         """Names in a folder, sorted."""
         real = self.resolve(path)
         if real not in self._folders:
-            raise _error(errno.ENOTDIR if real in self._files else errno.ENOENT, path)
+            raise _error(errno.ENOTDIR if real in self._files else self._absent(real), path)
         return sorted(self._folders[real])
 
     def stat(self, path: str) -> FileStat:
@@ -113,7 +115,7 @@ class VirtualTree:
             return FileStat(size=0, mode=_DIR)
         file = self._files.get(real)
         if file is None:
-            raise _error(errno.ENOENT, path)
+            raise _error(self._absent(real), path)
         return FileStat(size=file.size, mode=file.mode)
 
     def readlink(self, path: str) -> str:
@@ -121,16 +123,16 @@ class VirtualTree:
         parent, name = posixpath.split(path)
         real = posixpath.join(self.resolve(parent), name)
         if real not in self._links:
-            raise _error(errno.EINVAL if real in self._files or real in self._folders else errno.ENOENT, path)
+            there = real in self._files or real in self._folders
+            raise _error(errno.EINVAL if there else self._absent(real), path)
         return self._links[real]
 
     def resolve(self, path: str) -> str:
         """`path` with all symbolic links followed; need not exist."""
         real = "/"
         parts = [part for part in path.split("/") if part and part != "."]
-        for _ in range(40 * (len(parts) + 1)):
-            if not parts:
-                return real
+        links = 0
+        while parts:
             part = parts.pop(0)
             if part == "..":
                 real = posixpath.dirname(real)
@@ -140,10 +142,13 @@ class VirtualTree:
             if target is None:
                 real = here
                 continue
+            links += 1
+            if links > _LINKS:
+                raise _error(errno.ELOOP, path)
             parts = [piece for piece in target.split("/") if piece and piece != "."] + parts
             if target.startswith("/"):
                 real = "/"
-        raise _error(errno.ELOOP, path)
+        return real
 
     def _content(self, file: File, path: str) -> bytes:
         if file.read is None:
@@ -154,16 +159,16 @@ class VirtualTree:
         real = self.resolve(path)
         file = self._files.get(real)
         if file is None:
-            raise _error(errno.EISDIR if real in self._folders else errno.ENOENT, path)
+            raise _error(errno.EISDIR if real in self._folders else self._absent(real), path)
         return file
+
+    def _absent(self, real: str) -> int:
+        return errno.ENOTDIR if posixpath.dirname(real) in self._files else errno.ENOENT
 
     def _enter(self, path: str) -> None:
         while path != "/":
             parent, name = posixpath.split(path)
-            folder = self._folders.setdefault(parent, set())
-            if name in folder:
-                return
-            folder.add(name)
+            self._folders.setdefault(parent, set()).add(name)
             path = parent
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fixtures.hotplug import HotPlug
 
 from hil.bench import Bench, Device
+from hil.fixtures.hotplug import HotPlug
 
 pytestmark = [pytest.mark.needs("gpu"), pytest.mark.severity("critical")]
 
@@ -19,6 +19,7 @@ def test_host_and_driver_see_the_same_device(device: Device) -> None:
     assert seen["pci_address"] == device.require_gpu().function.address
 
 
+@pytest.mark.needs("registers")
 def test_config_space_identifies_the_device(device: Device) -> None:
     """The vendor and device ids on the bus are those that enumeration reported.
 
@@ -37,7 +38,7 @@ def test_enumeration_is_repeatable(device: Device, hil_bench: Bench) -> None:
 
 
 @pytest.mark.needs("hotplug")
-def test_identity_survives_a_replug(device: Device, hil_bench: Bench, hotplug: HotPlug) -> None:
+def test_identity_survives_a_replug(device: Device, hotplug: HotPlug) -> None:
     """The same id, the same enclosure and the same link after the cable was out and in again.
 
     A failure means that history would take it for another device, or that the link came back slower.
@@ -50,10 +51,10 @@ def test_identity_survives_a_replug(device: Device, hil_bench: Bench, hotplug: H
 
 
 @pytest.mark.needs("hotplug")
-def test_other_devices_stay_while_one_is_unplugged(
-    device: Device, hil_bench: Bench, hotplug: HotPlug
-) -> None:
-    """Only the GPU of the unplugged enclosure leaves the inventory."""
-    others = {gpu.id for gpu in hil_bench.inventory.gpus if gpu.enclosure != device.facts.enclosure}
+def test_other_devices_stay_while_one_is_unplugged(device: Device, hil_bench: Bench, hotplug: HotPlug) -> None:
+    """Only GPUs of the unplugged enclosure, and of those behind it in its chain, leave the inventory."""
+    before = hil_bench.refresh()
+    leaving = {router.uid for router in before.behind(device.require_enclosure())}
+    others = {gpu.id for gpu in before.gpus if gpu.enclosure is None or gpu.enclosure.uid not in leaving}
     hotplug.detach(orderly=True)
     assert {gpu.id for gpu in hil_bench.refresh().gpus} == others

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from fixtures.hotplug import HotPlug
-from fixtures.measure import Measure
-from fixtures.transfer import Transfer
 
 from hil.bench import Device
 from hil.errors import DeviceGone
+from hil.fixtures.hotplug import HotPlug
+from hil.fixtures.measure import Measure
+from hil.fixtures.transfer import Transfer
 from hil.model import MIB
 
 pytestmark = [pytest.mark.needs("gpu", "hotplug"), pytest.mark.severity("critical")]
 
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["orderly", "surprise"])
-def test_device_is_usable_after_a_replug(
-    hotplug: HotPlug, transfer: Transfer, measure: Measure, orderly: bool
-) -> None:
+def test_device_is_usable_after_a_replug(hotplug: HotPlug, transfer: Transfer, measure: Measure, orderly: bool) -> None:
     """Detach is noticed, attach is noticed, and bytes pass again.
 
     A failure at the attach with the router there and no GPU means that the PCIe tunnel did not come up.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fixtures.measure import Measure
-from fixtures.reset import Reset
-from fixtures.transfer import Transfer
 
+from hil.fixtures.measure import Measure
+from hil.fixtures.reset import Reset
+from hil.fixtures.transfer import Transfer
 from hil.model import MIB
 
 pytestmark = [pytest.mark.needs("gpu", "reset"), pytest.mark.severity("critical")]

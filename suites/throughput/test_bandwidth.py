@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fixtures.measure import Measure
-from fixtures.throughput import Throughput
 
+from hil.fixtures.measure import Measure
+from hil.fixtures.throughput import Throughput
 from hil.model import GB, MIB, Direction
 
 pytestmark = pytest.mark.severity("normal")

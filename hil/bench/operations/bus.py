@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.session import Session, close_session
+from hil.errors import NotSupported
 from hil.model import Gpu, from_dict
 from hil.pci import differences, identify, open_function, presence, restore, snapshot, wait_ready
 
@@ -19,7 +20,7 @@ def health(context: Context, *, gpu: dict[str, Any] | None) -> str:
         ``ready``, or what is wrong, in words.
 
     """
-    if gpu is not None:
+    if gpu is not None and not unreachable(context, gpu=gpu):
         access = open_function(context.host, from_dict(Gpu, gpu))
         try:
             state = presence(access)
@@ -31,6 +32,21 @@ def health(context: Context, *, gpu: dict[str, Any] | None) -> str:
     if isinstance(found, Session):
         found.engine.memory()
     return "ready"
+
+
+def unreachable(context: Context, *, gpu: dict[str, Any]) -> str:
+    """Why this host offers no way to the function's registers, by design; empty if it does.
+
+    Asked once: it does not change while the host is up (TinyGPU opens one GPU of a Mac and no other).
+    """
+    key = f"unreachable {gpu['id']}"
+    if key not in context.state:
+        try:
+            open_function(context.host, from_dict(Gpu, gpu)).close()
+            context.state[key] = ""
+        except NotSupported as error:
+            context.state[key] = str(error)
+    return str(context.state[key])
 
 
 def reset(context: Context, *, gpu: dict[str, Any], kind: str | None, ready_within: float) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hil.bench.locks import DeviceLock
+from hil.bench.locks import DeviceLock, with_state
 from hil.control import Actuator, actuator, wait_gone, wait_present
 from hil.discovery import discover
-from hil.model import Router, from_dict, to_dict
+from hil.errors import BenchFault
+from hil.model import Gpu, Router, from_dict, to_dict
 from hil.watch import Mark, begin, since
+from hil.watch.telemetry import sample
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
@@ -31,9 +34,21 @@ def lock(context: Context, *, device: str, folder: str, holder: dict[str, Any]) 
         DeviceBusy: another run holds it; names its holder.
 
     """
+    if f"lock {device}" in context.state:
+        return {}  # taken by `left_behind`, and what it found could not be put right
     taken = DeviceLock.acquire(device, Path(folder), holder)
     context.state[f"lock {device}"] = taken
     return {} if taken.left_behind is None else dict(taken.left_behind.state)
+
+
+def left_behind(context: Context, *, folder: str, holder: dict[str, Any]) -> list[dict[str, Any]]:
+    """What runs that died have left to be put right: ``{device, state}`` each. Takes those devices' locks."""
+    found = []
+    for device in with_state(Path(folder)):
+        with suppress(BenchFault):  # its holder lives, or its file is not ours to use
+            state = lock(context, device=device, folder=folder, holder=holder)
+            found.append({"device": device, "state": state})
+    return found
 
 
 def note(context: Context, *, device: str, state: dict[str, Any]) -> None:
@@ -88,6 +103,12 @@ def await_present(context: Context, *, enclosure: dict[str, Any], gpus: int, wit
 def now(context: Context) -> float:
     """Seconds on the host's clock."""
     return context.host.clock.now()
+
+
+def telemetry(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any]:
+    """What the GPU's own sensors tell now: a `TelemetrySample` as a dict; raises as `hil.watch.telemetry.sample`."""
+    facts: dict[str, Any] = to_dict(sample(context.host, from_dict(Gpu, gpu)))
+    return facts
 
 
 def watch_begin(context: Context, *, functions: list[str]) -> None:

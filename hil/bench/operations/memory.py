@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hil.bench.operations.session import session
 from hil.errors import OutOfMemory
+from hil.integrity import decode, fill
+
+IMPRINT = 7
+"""Number of the buffer in the pattern that one owner leaves and the next must not see."""
+PAGE = 4096
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
@@ -42,3 +50,60 @@ def exhaust(context: Context, *, nbytes: int) -> dict[str, Any]:
         "code": code,
         "refusal": refusal,
     }
+
+
+def cycle(context: Context, *, nbytes: int, cycles: int) -> dict[str, int]:
+    """Allocate and free `nbytes` bytes `cycles` times; free bytes before and after, all held at once never."""
+    engine = session(context).engine
+    free_before, _ = engine.memory()
+    for _ in range(cycles):
+        engine.free(engine.alloc(nbytes))
+    return {"free_before": free_before, "free_after": engine.memory()[0]}
+
+
+def fragment(context: Context, *, nbytes: int, pieces: int) -> dict[str, Any]:
+    """Allocate `pieces` of `nbytes` bytes, free every second one, then ask for two at once in all the gaps.
+
+    Returns:
+        ``overlaps``: pairs of live allocations that share an address; ``free_before``, ``free_after`` in bytes.
+
+    """
+    engine = session(context).engine
+    free_before, _ = engine.memory()
+    held = [engine.alloc(nbytes) for _ in range(pieces)]
+    for buffer in held[::2]:
+        engine.free(buffer)
+    held = held[1::2] + [engine.alloc(2 * nbytes) for _ in range(pieces // 4)]
+    ranges = sorted((buffer.address, buffer.address + buffer.nbytes) for buffer in held)
+    overlaps = sum(end > start for (_, end), (start, _) in pairwise(ranges))
+    for buffer in held:
+        engine.free(buffer)
+    return {"overlaps": overlaps, "free_before": free_before, "free_after": engine.memory()[0]}
+
+
+def imprint(context: Context, *, nbytes: int, epoch: int) -> int:
+    """Fill `nbytes` bytes of fresh device memory with the pattern of `epoch`, and keep them allocated."""
+    work = session(context)
+    here, there = work.borrow(nbytes), work.alloc(nbytes)
+    fill(here.view[:nbytes], epoch=epoch, buffer_id=IMPRINT)
+    work.engine.upload(there, here, nbytes)
+    work.engine.synchronize()
+    work.give_back(here)
+    context.state[f"imprint {there.address}"] = there
+    return there.address
+
+
+def find_imprint(context: Context, *, nbytes: int, epoch: int) -> int:
+    """Words of the pattern of `epoch` that fresh memory of `nbytes` bytes holds: somebody else's data."""
+    work = session(context)
+    here, there = work.borrow(nbytes), work.alloc(nbytes)
+    work.engine.download(here, there, nbytes)
+    work.engine.synchronize()
+    words = np.frombuffer(here.view[: nbytes - nbytes % 8], dtype="<u8")
+    # One word a page is enough to find a page that was not cleared, and decoding is slow.
+    origins = (decode(int(word)) for word in words[:: PAGE // 8])
+    found = sum(origin is not None and origin.epoch == epoch for origin in origins)
+    del words
+    work.engine.free(there)
+    work.give_back(here)
+    return found

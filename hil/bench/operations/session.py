@@ -55,9 +55,7 @@ def session(context: Context) -> Session:
     """
     found = context.state.get("session")
     if not isinstance(found, Session):
-        raise BenchFault(
-            "no device is open in this process", device=context.device, operation="use the engine"
-        )
+        raise BenchFault("no device is open in this process", device=context.device, operation="use the engine")
     return found
 
 

@@ -23,7 +23,5 @@ def measure(context: Context, *, direction: str, nbytes: int, rounds: int, warmu
 def measure_both(context: Context, *, nbytes: int, rounds: int, warmups: int) -> dict[str, Any]:
     """Samples of H2D and D2H at the same time; a `BothWays` as a dict."""
     engine = session(context).engine
-    facts: dict[str, Any] = to_dict(
-        sample_both(engine, context.host.clock, nbytes, rounds=rounds, warmups=warmups)
-    )
+    facts: dict[str, Any] = to_dict(sample_both(engine, context.host.clock, nbytes, rounds=rounds, warmups=warmups))
     return facts

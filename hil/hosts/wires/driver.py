@@ -24,7 +24,7 @@ class Call(IntEnum):
     ALLOC = 3
     """bytes → device address."""
     FREE = 4
-    """device address."""
+    """device address. Waits for copies that use it, as HOST_FREE does."""
     HOST_ALLOC = 5
     """bytes, pinned (0 / 1) → handle; a descriptor of the memory comes with it."""
     HOST_FREE = 6
@@ -69,6 +69,8 @@ class Status(IntEnum):
     """The device was reset: this context's memory is gone; open again."""
     UNKNOWN_CALL = 10
     TRANSFER_FAILED = 11
+    BROKEN = 99
+    """The machine itself failed, or a fault's code did: no finding about the device. The text says how."""
 
 
 ALL_STREAMS = (1 << 64) - 1

@@ -27,9 +27,9 @@ class Trigger(BaseModel):
 
     gpu: Annotated[int | None, Field(ge=0, description="index of the GPU it acts on; none = all")] = None
     at_bytes: Annotated[int | None, Field(ge=0, description="not before so many bytes have passed")] = None
-    at_time: Annotated[
-        float | None, Field(ge=0, description="not before so many seconds of the machine's clock")
-    ] = None
+    at_time: Annotated[float | None, Field(ge=0, description="not before so many seconds of the machine's clock")] = (
+        None
+    )
     nth: Annotated[int | None, Field(ge=1, description="at the n-th opportunity and no other")] = None
     probability: Annotated[float, Field(ge=0, le=1, description="chance at each opportunity")] = 1.0
     times: Annotated[int | None, Field(ge=1, description="how often at the most; none = without end")] = None

@@ -12,9 +12,7 @@ from hil.sim.faults import base
 class CallHangsParameters(base.Trigger):
     """Parameters of `CallHangs`."""
 
-    call: Annotated[str, Field(description="name of the driver call, e.g. synchronize, alloc, copy")] = (
-        "synchronize"
-    )
+    call: Annotated[str, Field(description="name of the driver call, e.g. synchronize, alloc, copy")] = "synchronize"
     seconds: Annotated[float, Field(gt=0, description="how long it hangs; inf = for ever")] = base.NEVER
     times: Annotated[int | None, Field(ge=1, description="how often at the most")] = 1
 

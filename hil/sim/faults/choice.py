@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -28,9 +29,7 @@ def make(text: str, site: Site) -> Fault:
         parameters = kind.Parameters.model_validate(_pairs(text, settings))
     except ValidationError as error:
         known = ", ".join(sorted(kind.Parameters.model_fields))
-        wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
-        )
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
         raise UsageError(f"fault {text!r}: {wrong}; parameters: {known}") from error
     return kind(parameters, site)
 
@@ -43,40 +42,45 @@ def _split(text: str) -> tuple[type[Fault], str]:
     try:
         kind = registry.load(GROUP, name)
     except UsageError as error:
-        raise UsageError(
-            f"fault {text!r}: {error}; one of your own: module:Class or path.py:Class"
-        ) from error
+        raise UsageError(f"fault {text!r}: {error}; one of your own: module:Class or path.py:Class") from error
     return _checked(text, kind), settings
 
 
 def _foreign(text: str, module: str, name: str) -> type[Fault]:
     try:
         if module.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(module).stem, module)
-            if spec is None or spec.loader is None:
-                raise UsageError(f"fault {text!r}: {module} cannot be imported")
+            # A name that hides nothing; in sys.modules, because pydantic looks up there what annotations mean.
+            spec = importlib.util.spec_from_file_location(f"hil_fault_{Path(module).stem}", module)
+            assert spec is not None and spec.loader is not None  # noqa: S101, PT018  (it ends in .py)
             loaded = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = loaded
             spec.loader.exec_module(loaded)
         else:
             loaded = importlib.import_module(module)
-    except (ImportError, OSError, SyntaxError) as error:
-        raise UsageError(f"fault {text!r}: {module} cannot be imported: {error}") from error
+    except Exception as error:
+        # Whatever the user's module raises when it is run.
+        raise UsageError(f"fault {text!r}: {module} cannot be imported: {type(error).__name__}: {error}") from error
     if not hasattr(loaded, name):
         raise UsageError(f"fault {text!r}: {module} has no class {name}")
     return _checked(text, getattr(loaded, name))
 
 
 def _checked(text: str, kind: object) -> type[Fault]:
-    if isinstance(kind, type) and issubclass(kind, Fault):
-        return kind
-    raise UsageError(f"fault {text!r}: {kind!r} is no subclass of hil.sim.faults.base.Fault")
+    if not (isinstance(kind, type) and issubclass(kind, Fault)):
+        raise UsageError(f"fault {text!r}: {kind!r} is no subclass of hil.sim.faults.base.Fault")
+    missing = [about for about in ("name", "domain", "story", "seen_by") if not hasattr(kind, about)]
+    if missing:
+        raise UsageError(f"fault {text!r}: class {kind.__name__} lacks {', '.join(missing)}")
+    return kind
 
 
 def _pairs(text: str, settings: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for item in filter(None, settings.split(",")):
-        key, sign, value = item.partition("=")
+        key, sign, value = (part.strip() for part in item.partition("="))
         if not sign:
             raise UsageError(f"fault {text!r}: {item!r} is not key=value")
-        pairs[key.strip()] = value.strip()
+        if key in pairs:
+            raise UsageError(f"fault {text!r}: {key} is given twice")
+        pairs[key] = value
     return pairs

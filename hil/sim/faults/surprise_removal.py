@@ -13,9 +13,7 @@ from hil.sim.faults import base
 class SurpriseRemovalParameters(base.Trigger):
     """Parameters of `SurpriseRemoval`."""
 
-    phase: Annotated[
-        Literal["copy", "allocation"], Field(description="what is under way when it happens")
-    ] = "copy"
+    phase: Annotated[Literal["copy", "allocation"], Field(description="what is under way when it happens")] = "copy"
     times: Annotated[int | None, Field(ge=1, description="how often at the most")] = 1
 
 
