@@ -7,4 +7,5 @@ pytest_plugins = [
     "hil.fixtures.telemetry",
     "hil.fixtures.throughput",
     "hil.fixtures.transfer",
+    "hil.fixtures.vram",
 ]

@@ -362,8 +362,10 @@ def test_gpus_without_a_driver_are_one_problem(switch_on):
     found = discover(switch_on(without_driver()).host())
 
     assert [problem for problem in found.problems if "NVML" in problem] == [
-        "NVML: NVIDIA's driver is not installed (no libnvidia-ml.so.1): UUIDs and memory sizes of the GPUs here are "
-        "not known."
+        (
+            "NVML: NVIDIA's driver is not installed (no libnvidia-ml.so.1): UUIDs and memory sizes of the GPUs here "
+            "are not known."
+        )
     ]
     assert [gpu.uuid for gpu in found.gpus] == ["", ""]
 

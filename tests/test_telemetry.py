@@ -266,10 +266,10 @@ def test_faults_of_clocks_and_power_are_read(switch_on):
 
 
 def test_what_a_card_does_not_tell_is_none(switch_on):
-    silent = dict.fromkeys(
-        ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetCurrentClocksThrottleReasons", "nvmlDeviceGetPcieReplayCounter"),
-        {"code": 3},
-    )
+    silent = {
+        f"nvmlDeviceGet{name}": {"code": 3}
+        for name in ("PowerUsage", "CurrentClocksThrottleReasons", "PcieReplayCounter")
+    }
     unknown = {
         "nvmlDeviceGetPerformanceState": {"values": {"value": 32}},
         "nvmlDeviceGetMemoryInfo": {"code": 13},

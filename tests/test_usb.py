@@ -224,7 +224,9 @@ def test_a_switch_is_discovered_and_belongs_to_no_enclosure(switch_on, name):
 def test_chained_hubs_are_joined_to_their_own_enclosures(switch_on):
     inventory = discover(switch_on(CHAIN).host())
 
-    assert {u.serial.lower(): u.enclosure for u in inventory.usb} == {e.router.uid: e.router.uid for e in inventory.enclosures}
+    assert {u.serial.lower(): u.enclosure for u in inventory.usb} == {
+        e.router.uid: e.router.uid for e in inventory.enclosures
+    }
 
 
 def test_a_macs_tree_nests_and_joins_what_is_behind_a_hub(switch_on):
@@ -307,7 +309,8 @@ def test_a_strangers_device_is_not_opened():
 
 
 @pytest.mark.parametrize(
-    "files", ["", "[/sys/bus/usb/devices/1-2]\nidVendor = 046d\nidProduct = c31c\n[/sys/bus/usb/devices/1-2:1.0]\na = b"]
+    "files",
+    ["", "[/sys/bus/usb/devices/1-2]\nidVendor = 046d\nidProduct = c31c\n[/sys/bus/usb/devices/1-2:1.0]\na = b"],
 )
 def test_libusb_is_not_looked_for_where_nothing_of_interest_is_attached(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "usb.core", None)
@@ -384,7 +387,9 @@ def test_what_system_profiler_lists_is_read_leniently():
     )
 
 
-@pytest.mark.parametrize("output", [b"", b"[]", b'{"SPUSBHostDataType": 7}', b'{"SPUSBHostDataType": [', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "output", [b"", b"[]", b'{"SPUSBHostDataType": 7}', b'{"SPUSBHostDataType": [', b"[" * 100_000]
+)
 def test_output_that_is_no_report_is_no_usb_facts(output):
     assert source.discover(TreeHost("Darwin", commands={"system_profiler": answered(output)})) is None
 

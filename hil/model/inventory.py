@@ -99,7 +99,7 @@ class PciFunction:
     parent: str | None = None
     """`address` of the bridge above; `None` at a root port or where not reported."""
     link: PcieLink = UNKNOWN_PCIE
-    """As negotiated now: an idle NVIDIA GPU drops to 2.5 GT/s, a tunnel's root port always says so. No verdict on it."""
+    """As negotiated now: an idle GPU drops to 2.5 GT/s, a tunnel's root port always says so. No verdict on it."""
     max_link: PcieLink = UNKNOWN_PCIE
     driver: str = ""
     tunnelled: bool | None = None

@@ -6,32 +6,31 @@ import pytest
 
 from hil.bench import Device
 from hil.fixtures.transfer import Transfer
+from hil.fixtures.vram import Vram
 from hil.model import MIB
-from hil.plugin.run import next_epoch
 
 pytestmark = [pytest.mark.needs("gpu"), pytest.mark.severity("critical")]
 
 
-def test_memory_of_a_killed_client_is_free_again(device: Device) -> None:
+def test_memory_of_a_killed_client_is_free_again(device: Device, vram: Vram) -> None:
     """SIGKILL with memory allocated: a fresh client finds all of it free.
 
     A failure means that every crash of an application costs memory until the next reset.
     """
-    free_before, _ = device.call("session:memory")
-    device.call("memory:imprint", nbytes=64 * MIB, epoch=1)
+    free_before = vram.free_bytes()
+    vram.imprint(64 * MIB)
     device.kill()
-    assert device.call("session:memory")[0] == free_before
+    assert vram.free_bytes() == free_before
 
 
-def test_nobody_reads_a_killed_clients_data(device: Device, request: pytest.FixtureRequest) -> None:
+def test_nobody_reads_a_killed_clients_data(device: Device, vram: Vram) -> None:
     """Fresh memory holds nothing that another process, now dead, has written.
 
     A failure is a leak of one user's data to another.
     """
-    epoch = next_epoch(request.config)
-    device.call("memory:imprint", nbytes=64 * MIB, epoch=epoch)
+    vram.imprint(64 * MIB)
     device.kill()
-    assert device.call("memory:find_imprint", nbytes=64 * MIB, epoch=epoch) == 0
+    assert vram.imprinted_pages(64 * MIB) == 0
 
 
 def test_device_works_after_a_client_died_in_a_copy(device: Device, transfer: Transfer) -> None:

@@ -94,7 +94,7 @@ def imprint(context: Context, *, nbytes: int, epoch: int) -> int:
 
 
 def find_imprint(context: Context, *, nbytes: int, epoch: int) -> int:
-    """Words of the pattern of `epoch` that fresh memory of `nbytes` bytes holds: somebody else's data."""
+    """Pages of fresh memory of `nbytes` bytes that begin with the pattern of `epoch`: somebody else's data."""
     work = session(context)
     here, there = work.borrow(nbytes), work.alloc(nbytes)
     work.engine.download(here, there, nbytes)
