@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import plistlib
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -384,3 +386,35 @@ def test_secrets_in_nvml_and_usb_are_found_and_replaced_and_both_still_answer():
         assert secret not in text
     wide = usb_bus.SERIAL.encode("utf-16-le")
     assert not any(wide in entry.answer for entry in entries if entry.call == "usb.string" and entry.answer)
+
+
+@pytest.mark.skipif(not os.environ.get("HIL_CAPTURES"), reason="HIL_CAPTURES names no folder")
+def test_reports_of_real_macs_are_captured_without_their_ids():
+    reports = sorted(Path(os.environ["HIL_CAPTURES"]).glob("*spthunderbolt*.json"))
+    for report in reports:
+        host = FilesHost("Darwin", commands={"system_profiler": answered(report.read_bytes())})
+        taken = take(host, "local")
+        content = b"\n".join(unpacked(taken.data).values()).lower()
+        uids = {router.uid for router in taken.inventory.routers if router.uid}
+
+        assert uids
+        assert [uid for uid in uids if uid.encode() in content] == []
+        assert [d.uuid for d in taken.inventory.domains if d.uuid.encode() in content] == []
+    assert reports
+
+
+def test_a_registry_with_thousands_of_entries_is_replaced_whole():
+    entries = [{"UUID": dashed(f"{n:032x}"), "blob": n.to_bytes(40, "big"), "n": n << 40} for n in range(3000)]
+    ids = [f"8086{n:06x}{n * 7919:06x}" for n in range(1, 60)]
+    entries += [{"UID": int(uid, 16) - (1 << 64), "GUID": bytes.fromhex(uid)[::-1], "name": uid} for uid in ids]
+    content = plistlib.dumps(entries)
+    made = Redaction(find([run(content, ("ioreg",))], EMPTY))
+
+    replaced = plistlib.loads(made.data(content))
+
+    assert set(made.stand_ins[Kind.ROUTER]) == set(ids)
+    for was, now in zip(entries[3000:], replaced[3000:], strict=True):
+        other = made.stand_ins[Kind.ROUTER][was["name"]]
+        assert now == {"UID": int(other, 16) - (1 << 64), "GUID": bytes.fromhex(other)[::-1], "name": other}
+    assert [entry["n"] for entry in replaced[:3000]] == [entry["n"] for entry in entries[:3000]]
+    assert made.leaks(plistlib.dumps(replaced)) == []

@@ -150,6 +150,21 @@ def test_a_client_without_an_actor_counts_only_while_it_waits(clock):
     assert clock.now() == 6.0
 
 
+def test_an_event_that_is_set_while_all_others_wait_happens(clock):
+    signal = clock.signal()
+    waiter = operation(clock, "other", 60.0)
+    assert waiter.result() == [60.0]
+    waiter = Task(lambda: clock.wait("waiter", signal, what="the signal"))
+    until(lambda: clock._waits)
+
+    with clock.lock, clock.lock:
+        clock.at(5.0, signal.fire)
+        assert clock.now() == 60.0  # not before all of what is done now is done
+
+    assert waiter.result() is True
+    assert clock.now() == 65.0
+
+
 def test_two_pollers_do_not_race_time_away(clock):
     done = []
     clock.begin("hold", "hold", math.inf, lambda _: None)

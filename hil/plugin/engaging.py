@@ -25,9 +25,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not engaged(config):
         return
     # Imported here: a run that is not ours does not pay for it.
-    from hil.plugin import captured, choice, devices, results, run  # noqa: PLC0415
+    from hil.plugin import captured, choice, devices, journal, results, run  # noqa: PLC0415
 
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    for part in (run, devices, choice, captured, results):
+    for part in (run, devices, choice, captured, journal, results):
         config.pluginmanager.register(part, part.__name__)

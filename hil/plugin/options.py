@@ -22,6 +22,7 @@ _NAMES = {
     "hardware, in all on a simulated bench (default: 30)",
     "seed": "seed of all patterns and choices, 0 … 4294967295; the header names the one that repeats a run "
     "(default: random)",
+    "junit": "path of a JUnit file that is complete after every test, whatever ends the run (default: none)",
 }
 _REPEATABLE = ("device", "fault")
 _INI_TYPES: tuple[Literal["string"], Literal["linelist"]] = ("string", "linelist")
@@ -42,6 +43,8 @@ class Options:
     backstop: float | None
     """Real seconds; `None` = the bench's own default."""
     seed: int
+    junit: str
+    """Path; empty = none."""
     inline: bool
     require_hardware: bool
     said: Mapping[str, str]
@@ -74,6 +77,7 @@ def read(config: pytest.Config) -> Options:
         faults=_several(found["fault"][1]),
         backstop=_seconds(*found["backstop"]),
         seed=_seed(*found["seed"]),
+        junit=str(found["junit"][1] or ""),
         inline=_flag(*found["inline"]),
         require_hardware=_flag(*found["require-hardware"]),
         said={name: source for name, (source, _) in found.items()},

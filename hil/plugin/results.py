@@ -167,6 +167,11 @@ def _last_lines(text: str) -> str:
     return "\n".join([*left_out, *(line[:200] for line in lines[-_SHOWN:])])
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write beside Allure's results what runs: before the first test, so that a crash does not leave them bare."""
+    pytest_sessionfinish(session)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write beside Allure's results what ran."""

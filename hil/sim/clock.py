@@ -45,6 +45,44 @@ class Disconnected(Exception):  # noqa: N818  (a state of the connection, not a 
     """The client that waited is gone, or the machine is being switched off."""
 
 
+class Lock:
+    """Guards all state of a machine. Who lets go of it has perhaps set an event while all others wait.
+
+    Args:
+        last: called before it is let go.
+
+    """
+
+    def __init__(self, last: Callable[[], None]) -> None:
+        self._lock = threading.RLock()
+        self._last = last
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._depth == 1:
+                self._last()
+        finally:
+            self._depth -= 1
+            self._lock.release()
+
+    def condition(self) -> threading.Condition:
+        """Something to `wait` for with the lock held."""
+        return threading.Condition(self._lock)
+
+    def wait(self, condition: threading.Condition) -> None:
+        """Let go of it, however often it is held, until `condition` is notified."""
+        depth, self._depth = self._depth, 0
+        try:
+            condition.wait()
+        finally:
+            self._depth = depth
+
+
 class Signal:
     """Something that waits can be woken by; create it through `VirtualClock.signal`."""
 
@@ -70,11 +108,12 @@ class Signal:
 class VirtualClock:
     """Time of one machine, in seconds since it was switched on.
 
-    All state of the machine is guarded by `lock`; timer callbacks run with it held, in the thread that let time pass.
+    All state of the machine is guarded by `lock`; timer callbacks run with it held, in the thread that let time pass:
+    one that begins to wait, or lets go of the lock while all others wait.
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = Lock(self._advance)
         self._now = 0.0
         self._timers = Timers()
         self._numbers = itertools.count()
@@ -133,7 +172,6 @@ class VirtualClock:
             actor = self._actors.pop(client, None)
             if actor is not None:
                 self.cancel(actor.timer)
-                self._advance()
 
     def connect(self, client: str) -> None:
         """A client of that name is there (again)."""
@@ -147,7 +185,6 @@ class VirtualClock:
             for wait in [wait for wait in self._waits.values() if wait.client == client]:
                 self._break(wait)
             self.end(client)
-            self._advance()  # it may have had waits and no actor
 
     def switch_off(self, failure: str = "") -> None:
         """Break off all waits, for ever; if the machine has failed, all who ask are told `failure`."""
@@ -192,7 +229,7 @@ class VirtualClock:
             self.check(client)
             if timeout <= 0:
                 return False
-            wait = _Wait(client, next(self._numbers), threading.Condition(self.lock), daemon)
+            wait = _Wait(client, next(self._numbers), self.lock.condition(), daemon)
             fired = True
 
             def give_up() -> None:
@@ -210,12 +247,11 @@ class VirtualClock:
             try:
                 self._advance()
                 while not wait.done:
-                    wait.ready.wait()
+                    self.lock.wait(wait.ready)
             finally:
                 self.cancel(timer)
                 signal.discard(wait)
                 self._waits.pop(wait.number, None)
-                self._advance()
             if wait.broken:
                 self.check(client)
                 raise Disconnected
