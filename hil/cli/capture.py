@@ -198,7 +198,9 @@ def _tell(path: Path, taken: Taken) -> None:
     if taken.capture.redacted:
         replaced = ", ".join(f"{count} × {kind}" for kind, count in taken.replaced.items())
         click.echo(f"replaced: {replaced or 'nothing had to be'}; each by one stand-in everywhere")
-        click.echo("No id of this machine is left in it: it is safe to attach to a bug report.")
+        click.echo(
+            "No serial number, unique id, host or user name that was found is left: safe to attach to a bug report."
+        )
     else:
         click.echo("It holds serial numbers, unique ids and names as they are: look before you publish it.")
     click.echo(f"Replay:   hil list --bench captured:{path}")

@@ -174,4 +174,6 @@ class ControlLine:
                     else:
                         self._on_notice(message)
         finally:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)  # who asks from now on is told at once
             self._replies.put({"error": "its connection closed"})

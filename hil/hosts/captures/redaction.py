@@ -32,6 +32,8 @@ _RUN = re.compile(rb"[0-9A-Fa-f]{12,}")
 _DECIMAL = re.compile(rb"(?<![0-9A-Za-z])-?[0-9]{12,20}(?![0-9A-Za-z])")
 _PLIST_DATA = re.compile(rb"<data>([^<]*)</data>")
 _LEAST_RUN = 12
+_TELLING = 4
+"""Different bytes that an id must have to be looked for in binary, and the other way round."""
 _SEAM = b"\0" + secrets.token_bytes(30) + b"\0"
 """Between pieces that are searched together; drawn anew in each process, so that nothing can contain it."""
 _TAIL = "f" * 16
@@ -48,6 +50,7 @@ class Redaction:
     def __init__(self, identifiers: Identifiers) -> None:
         self.stand_ins: dict[Kind, dict[str, str]] = {}
         self._hex: dict[str, str] = {}
+        self._binary_pairs: dict[bytes, bytes] = {}
         self._decimals: dict[bytes, bytes] = {}
         self._words: list[Word] = []
         self._common: dict[str, str] = {}
@@ -56,8 +59,7 @@ class Redaction:
             self.stand_ins[kind] = _drawn(kind, identifiers.found[kind], taken)
             for value, other in self.stand_ins[kind].items():
                 self._learn(kind, value, other)
-        known = {bytes.fromhex(was): bytes.fromhex(now) for was, now in self._hex.items() if len(was) % 2 == 0}
-        self._binary = Needles(known)
+        self._binary = Needles(self._binary_pairs)
         self._lengths = sorted({len(digits) for digits in self._hex}, reverse=True)
         for kind in (Kind.SERIAL, Kind.NAME):
             values = sorted(identifiers.found[kind])
@@ -122,8 +124,12 @@ class Redaction:
 
     def _learn(self, kind: Kind, value: str, other: str) -> None:
         raw, stand_in = bytes.fromhex(value), bytes.fromhex(other)
+        self._hex[value] = other
+        if len(set(raw)) < _TELLING:
+            return  # 00000000-0000-0000-0000-000000000001: its bytes stand for other things elsewhere
         for original, replacement in zip(_orders(kind, raw), _orders(kind, stand_in), strict=True):
             self._hex[original.hex()] = replacement.hex()
+            self._binary_pairs[original] = replacement
         if kind is Kind.ROUTER:
             for original, replacement in ((raw, stand_in), (raw[::-1], stand_in[::-1])):
                 for signed in (False, True):
@@ -184,8 +190,12 @@ class Redaction:
         """A property list with stand-ins in its data: all of it in one go, for there are thousands."""
         parts = _PLIST_DATA.split(content)  # text and data by turns
         decoded = [_decoded(part) or b"" for part in parts[1::2]]
-        short = [word for word in self._words if word.reach is Reach.WHOLE]
-        changed = [replaced_words(short, part) for part in self._plain(_SEAM.join(decoded)).split(_SEAM)]
+        changed = self._plain(_SEAM.join(decoded)).split(_SEAM)
+        if len(changed) == len(decoded):
+            short = [word for word in self._words if word.reach is Reach.WHOLE]
+            changed = [replaced_words(short, part) for part in changed]
+        else:  # something reached across a seam
+            changed = [self._plain(part) for part in decoded]
         for at, (was, now) in enumerate(zip(decoded, changed, strict=True)):
             if was != now:
                 parts[2 * at + 1] = _laid_out(now, parts[2 * at + 1])
