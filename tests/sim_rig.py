@@ -150,3 +150,19 @@ class Wire:
 
     def status(self, call: int, *arguments: int) -> int:
         return self.call(call, *arguments)[0]
+
+
+def there_and_back(rig: Rig, nbytes: int = 4096, *, target: str = "0", copies: int = 1) -> list[bytes]:
+    """What comes back of as many copies of ones, into memory that held dots."""
+    engine = rig.engine(target)
+    sent, received, there = engine.host_alloc(nbytes), engine.host_alloc(nbytes), engine.alloc(nbytes)
+    sent.view[:] = b"\1" * nbytes
+    found = []
+    for _ in range(copies):
+        received.view[:] = b"." * nbytes
+        engine.upload(there, sent, nbytes)
+        engine.download(received, there, nbytes)
+        engine.synchronize()
+        found.append(bytes(received.view))
+    engine.close()
+    return found

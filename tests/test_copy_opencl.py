@@ -221,13 +221,27 @@ def test_bad_numbers_are_refused_by_name(opencl: OpenCLEngine):
     for refused, names in (
         (lambda: opencl.alloc(0), "`nbytes`"),
         (lambda: opencl.host_alloc(-1), "`nbytes`"),
-        (lambda: opencl.upload(memory, source, 0), "`nbytes`"),
+        (lambda: opencl.upload(memory, source, -1), "`nbytes`"),
         (lambda: opencl.upload(memory, source, 1, dst_offset=-1), "`dst_offset`"),
         (lambda: opencl.upload(memory, source, 100, src_offset=1), "outside the host buffer"),
         (lambda: opencl.move(memory, memory, 1, src_offset=-1), "`src_offset`"),
     ):
         with pytest.raises(ValueError, match=names):
             refused()
+
+
+def test_a_copy_of_nothing_changes_nothing(opencl: OpenCLEngine):
+    source, memory, target = opencl.host_alloc(4), opencl.alloc(4), opencl.host_alloc(4)
+    source.view[:], target.view[:] = b"data", b"kept"
+    opencl.upload(memory, source, 4)
+    opencl.upload(memory, target, 0)
+    opencl.move(memory, memory, 0)
+    opencl.download(target, memory, 0)
+    opencl.synchronize()
+    assert bytes(target.view) == b"kept"
+    opencl.download(target, memory, 4)
+    opencl.synchronize()
+    assert bytes(target.view) == b"data"
 
 
 def test_a_closed_engine_refuses_and_may_be_closed_again(host: Host, opencl: OpenCLEngine):

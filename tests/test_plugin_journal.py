@@ -4,7 +4,6 @@ import signal
 from xml.etree import ElementTree as ET
 
 import pytest
-
 from pytest_runs import suite
 
 SUITE = """

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import pkgutil
 import threading
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.calls import Call
 from hil.bench.messages import short_name
-from hil.bench.worker import Context
+from hil.bench.worker import Context, find_operation
 from hil.errors import BenchFault, DeviceHung, HilError, says_enough
 from hil.hosts.opening import open_host
 
@@ -62,7 +61,7 @@ class InlineProcess:
     def expire(self, notice: Notice) -> None:
         """The machine says that an operation here is past its deadline: let it hang up on us."""
         self.ending = (
-            f"{short_name(notice['operation'])} did not come back by its deadline of {notice['deadline']:g} s; "
+            f"{short_name(notice['operation'])} on {self.device or 'the host'} did not come back by its deadline of {notice['deadline']:g} s; "
             f"it hangs in {notice['blocked_in']}"
         )
         self._break_off()
@@ -88,7 +87,7 @@ class InlineProcess:
     def _run(self, call: Call, kwargs: Mapping[str, Any]) -> None:
         clock = self._host.clock
         try:
-            function = pkgutil.resolve_name(call.operation)
+            function = find_operation(call.operation)
             with clock.operation(call.operation, call.deadline if call.deadline > 0 else math.inf):
                 started = clock.now()
                 call.announce(started)

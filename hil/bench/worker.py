@@ -99,7 +99,7 @@ class _Loop:
         clock = self._context.host.clock
         try:
             with self._process.ends_after(job.limit):
-                function = _operation(name)  # may load a driver: under the limit
+                function = find_operation(name)  # may load a driver: under the limit
                 context = replace(self._context, progress=lambda words: self._progress(number, words))
                 with clock.operation(name, deadline):
                     started = clock.now()
@@ -136,7 +136,13 @@ class _Loop:
             self._channel.send({"progress": number, "text": messages.text(words)})
 
 
-def _operation(name: str) -> Callable[..., Any]:
+def find_operation(name: str) -> Callable[..., Any]:
+    """The function that ``package.module:function`` names.
+
+    Raises:
+        UsageError: there is none.
+
+    """
     if ":" not in name:
         raise UsageError(f"operation {name!r}: expected 'package.module:function'")
     try:

@@ -85,7 +85,7 @@ class OpenCLEngine(CopyEngine):
 
     def host_alloc(self, nbytes: int, *, pinned: bool = True) -> HostBuffer:
         """Host memory of `nbytes` ≥ 1 bytes."""
-        _check(nbytes=nbytes)
+        _check(least=1, nbytes=nbytes)
         return self._memory.host_alloc(nbytes, self._stream(0).queue, pinned=pinned)
 
     def host_free(self, buffer: HostBuffer) -> None:
@@ -99,7 +99,7 @@ class OpenCLEngine(CopyEngine):
             OutOfMemory: there is not so much, or the device allows no single allocation of that size.
 
         """
-        _check(nbytes=nbytes)
+        _check(least=1, nbytes=nbytes)
         self._check_open()
         return self._memory.alloc(nbytes)
 
@@ -122,6 +122,8 @@ class OpenCLEngine(CopyEngine):
         _check(nbytes=nbytes, dst_offset=dst_offset)
         memory = self._memory.device(dst, operation).handle
         part = self._memory.part(src, src_offset, nbytes, operation)
+        if nbytes == 0:  # nothing to do; OpenCL before 2.1 refuses it
+            return
         self._stream(stream).submit(
             operation,
             lambda queue: self._cl.enqueue_copy(
@@ -145,6 +147,8 @@ class OpenCLEngine(CopyEngine):
         _check(nbytes=nbytes, src_offset=src_offset)
         memory = self._memory.device(src, operation).handle
         part = self._memory.part(dst, dst_offset, nbytes, operation)
+        if nbytes == 0:  # nothing to do; OpenCL before 2.1 refuses it
+            return
         self._stream(stream).submit(
             operation,
             lambda queue: self._cl.enqueue_copy(
@@ -173,6 +177,8 @@ class OpenCLEngine(CopyEngine):
         _check(nbytes=nbytes, dst_offset=dst_offset, src_offset=src_offset)
         target = self._memory.device(dst, operation).handle
         source = self._memory.device(src, operation).handle
+        if nbytes == 0:  # nothing to do; OpenCL before 2.1 refuses it
+            return
         self._stream(stream).submit(
             operation,
             lambda queue: self._cl.enqueue_copy(
@@ -225,8 +231,7 @@ class OpenCLEngine(CopyEngine):
             raise DriverError(message, code=_INVALID_CONTEXT, device=target, operation="use a closed engine")
 
 
-def _check(**numbers: int) -> None:
+def _check(*, least: int = 0, **numbers: int) -> None:
     for name, value in numbers.items():
-        least = 1 if name == "nbytes" else 0
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}, not {value}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hil.errors import BenchFault, DeviceGone, NotSupported
+from hil.errors import DeviceGone, NotSupported
 from hil.pci.base import VENDOR_ID
 from hil.pci.capabilities import read_number
 from hil.pci.ready import presence

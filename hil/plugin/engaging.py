@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 MARKERS = (
-    "needs(*what): gpu, enclosure, registers, hotplug, reset, band: the test is skipped where device or bench do not offer it",
+    "needs(*what): gpu, enclosure, registers, hotplug, reset, band; skipped where device or bench do not offer it",
     "quick: one of the few seconds' worth of tests that tell most (-m quick)",
     "soak: takes minutes to hours; runs only where -m names it",
     "severity(level): blocker, critical, normal, minor or trivial, for the report",

@@ -81,10 +81,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                     f"hil: {item.nodeid}: needs({need!r}) is not known; there are: {', '.join(sorted(NEEDS))}"
                 )
         alias = item.callspec.params.get("device") if hasattr(item, "callspec") else None
-        if not isinstance(item, pytest.Function) or not isinstance(alias, str) or alias not in {NONE, *known}:
+        ours = alias in {NONE, *known} or "hil_bench" in getattr(item, "fixturenames", ())
+        if not isinstance(item, pytest.Function) or not ours:
             continue
         prepare(item)
-        for kind, value in label_markers(_labels(item, bench, known.get(alias))):
+        for kind, value in label_markers(_labels(item, bench, known.get(str(alias)))):
             item.add_marker(pytest.mark.allure_label(value, label_type=kind))
         text = inspect.getdoc(item.function)
         if text:
