@@ -231,7 +231,7 @@ def leave(place: Path, device: str, state: dict) -> None:
 
 
 def router(name: str) -> dict:
-    facts = {"uid": "0011223344556677", "name": "0-1", "role": "device", "domain": "domain0", "parent": "0-0"}
+    facts = {"uid": "0011223344556677", "name": "0-1", "role": "enclosure", "domain": "domain0", "parent": "0-0"}
     return {**facts, "vendor_name": "Acme", "device_name": name}
 
 
@@ -338,7 +338,9 @@ def test_inline_a_process_that_was_ended_takes_no_more(inline):
 def test_inline_a_hang_is_broken_off_by_the_machine(opened):
     device = opened("sim", inline=True, faults=["call-hangs:call=synchronize"]).device(MAC)
 
-    with pytest.raises(DeviceHung, match=rf"transfer:round_trip on {MAC} did not come back by its deadline of 30 s; it hangs in"):
+    with pytest.raises(
+        DeviceHung, match=rf"transfer:round_trip on {MAC} did not come back by its deadline of 30 s; it hangs in"
+    ):
         device.call("transfer:round_trip", nbytes=MIB, epoch=7)
     assert round_trip(device)
 

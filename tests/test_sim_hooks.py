@@ -157,7 +157,7 @@ def replugged(rig: Rig) -> tuple[str, bool, list[str]]:
 
 def reset(rig: Rig) -> bool:
     host = rig.host()
-    with pytest.raises(OSError, match="reset"):
+    with pytest.raises(OSError, match="Inappropriate ioctl"):
         host.write(config_path(rig).replace("config", "reset"), b"1")
     host.clock.sleep(60.0)
     return rig.machine.gpus[0].reachable

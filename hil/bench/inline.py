@@ -60,9 +60,9 @@ class InlineProcess:
 
     def expire(self, notice: Notice) -> None:
         """The machine says that an operation here is past its deadline: let it hang up on us."""
+        what = f"{short_name(notice['operation'])} on {self.device or 'the host'}"
         self.ending = (
-            f"{short_name(notice['operation'])} on {self.device or 'the host'} did not come back by its deadline of {notice['deadline']:g} s; "
-            f"it hangs in {notice['blocked_in']}"
+            f"{what} did not come back by its deadline of {notice['deadline']:g} s; it hangs in {notice['blocked_in']}"
         )
         self._break_off()
 

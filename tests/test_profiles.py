@@ -1,0 +1,61 @@
+"""The suites on every shipped profile: at least sixty cases run on each device, and no skip that is not expected."""
+
+import re
+
+import pytest
+
+from hil.sim import profile
+from pytest_runs import ROOT, Suite
+
+pytestmark = pytest.mark.slow
+
+CASES = 60
+"""At the least, on each device of each profile that has one."""
+ALLOWED = {
+    # A card in a slot has no cable to pull and no link of an enclosure; TinyGPU opens one GPU of a Mac, and here that
+    # is the one in the enclosure, so that the registers of the other cannot be reached.
+    "mac-pro-slot": {"rtx-a6000": r"(hotplug|enclosure): it sits in no enclosure|(registers|reset): .*TinyGPU"},
+}
+"""Reasons, as a pattern, for which a device's cases may be skipped, by profile."""
+SKIPPED = re.compile(r"SKIPPED \[\d+\] (?P<place>[^:]+:\d+): (?P<reason>.*)")
+
+
+@pytest.fixture(params=profile.shipped())
+def run(request):
+    lab = Suite(ROOT)
+    done = lab.run("suites", "--hil-bench", f"sim:{request.param}", "-rs")
+    lab.tmp.rmdir()
+    return request.param, done
+
+
+def test_sixty_cases_run_on_each_device_and_only_expected_ones_are_skipped(run):
+    name, done = run
+    outcomes = done.outcomes()
+    ran = [test for test, outcome in outcomes.items() if outcome == "PASSED"]
+    cases = {alias: sum(f"[{alias}" in test for test in ran) for alias in aliases(done)}
+    reasons = {match["reason"] for match in map(SKIPPED.match, done.out.splitlines()) if match}
+    allowed = ALLOWED.get(name, {})
+
+    assert done.code == 0, done.out
+    assert all(count >= CASES for count in cases.values()), cases
+    assert [reason for reason in sorted(reasons) if not expected(reason, allowed, name)] == []
+    assert set(outcomes.values()) <= {"PASSED", "SKIPPED"}
+
+
+def aliases(done) -> list[str]:
+    lines = [line for line in done.out.splitlines() if line.startswith("  device: ")]
+    return [line.removeprefix("  device: ").partition(":")[0] for line in lines if not line.endswith("none")]
+
+
+def expected(reason: str, allowed: dict[str, str], name: str) -> bool:
+    if "has no device" in reason:
+        return name.startswith("empty-")
+    return any(
+        reason.startswith(f"{alias}: ")
+        and all(re.match(pattern, part) for part in re.split(r"; (?=\w+: )", reason.removeprefix(f"{alias}: ")))
+        for alias, pattern in allowed.items()
+    )
+
+
+def test_every_profile_says_what_it_is():
+    assert all(profile.load(name).summary for name in profile.shipped())
