@@ -20,7 +20,7 @@ from textwrap import dedent
 ROOT = Path(__file__).parents[1]
 WORDS = ["hotplug", "measure", "reset", "telemetry", "throughput", "transfer"]
 CONFTEST = f"pytest_plugins = {[f'hil.fixtures.{word}' for word in WORDS]!r}\n"
-QUIET = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--benchmark-disable")
+QUIET = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 LIMIT = 120.0
 _OUTCOME = re.compile(r"[^\s:]+::(?P<test>\S+) (?P<outcome>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
 COMPILED = tempfile.mkdtemp(prefix="hiltest-compiled-")
@@ -95,7 +95,8 @@ class Suite:
         return self
 
     def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pytest", *QUIET, "-v", "-rN", *map(str, arguments)]
+        quiet = QUIET if "benchmark" in " ".join(arguments) else (*QUIET, "--benchmark-disable")
+        command = [sys.executable, "-m", "pytest", *quiet, "-v", "-rN", *map(str, arguments)]
         return subprocess.Popen(
             command,
             cwd=self.folder,

@@ -227,9 +227,7 @@ RULES: list[Callable[[str, ast.AST], Iterator[str]]] = [import_breaches, touch_b
 def house() -> dict[str, ast.AST]:
     """Every file under the rules, by its path from the root."""
     files = (file for folder in ("hil", "fixtures", "suites") for file in (ROOT / folder).rglob("*.py"))
-    return {
-        file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(), str(file)) for file in sorted(files)
-    }
+    return {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text(), str(file)) for file in sorted(files)}
 
 
 def test_the_rules_see_the_whole_house():
@@ -322,9 +320,7 @@ def test_an_allowed_import_passes(path, source):
         "import os\nPCI = '/sys/bus/pci/devices'\nos.listdir(PCI + '/x')",
     ],
 )
-@pytest.mark.parametrize(
-    "path", ["hil/discovery/linux.py", "fixtures/transfer.py", "suites/driver/test_x.py"]
-)
+@pytest.mark.parametrize("path", ["hil/discovery/linux.py", "fixtures/transfer.py", "suites/driver/test_x.py"])
 def test_touching_the_machine_past_the_host_is_caught(path, source):
     assert breaches(touch_breaches, path, source)
 
@@ -379,9 +375,7 @@ PLANTED = Faults(
         "import hil.sim.faults.slow as delay",
     ],
 )
-@pytest.mark.parametrize(
-    "path", ["suites/driver/test_x.py", "fixtures/transfer.py", "hil/hosts/simulated.py"]
-)
+@pytest.mark.parametrize("path", ["suites/driver/test_x.py", "fixtures/transfer.py", "hil/hosts/simulated.py"])
 def test_naming_a_fault_is_caught(path, source):
     assert breaches(fault_breaches, path, source, PLANTED)
 

@@ -116,9 +116,9 @@ def test_a_device_that_left_the_inventory_is_gone(bench, device):
 
 
 def test_what_operations_print_is_kept(device):
-    device.call("tests.worker_operations:flood", megabytes=0)
+    device.call("tests.bench_operations:says", words="mailbox timeout")
 
-    assert "from a command" in device.stderr_text()
+    assert "mailbox timeout" in device.stderr_text()
 
 
 # --- plugs ---
@@ -288,12 +288,12 @@ def test_a_reset_that_brings_back_another_config_space_is_the_devices_fault(devi
 
 
 def test_interrupting_kills_what_is_under_way_at_once(bench, device):
-    call = device.submit("tests.worker_operations:sleep_beside_gil", deadline=1000.0)
+    call = device.submit("tests.bench_operations:waits", deadline=1000.0)
     assert call.begun()
 
     bench.interrupt()
 
-    with pytest.raises(BenchFault, match="sleep_beside_gil on rtx-4090-th3p4g3 was cut off"):
+    with pytest.raises(BenchFault, match="waits on rtx-4090-th3p4g3 was cut off"):
         call.result()
 
 
@@ -309,17 +309,17 @@ def test_closing_twice_is_once(opened):
 
 def test_inline_operations_run_in_this_process(inline):
     device = inline.device(MAC)
-    pid, _ = device.call("tests.worker_operations:own_pid")
+    pid = device.call("tests.bench_operations:own_pid")
 
     assert pid == os.getpid()
     assert round_trip(device)
-    assert device.submit("tests.worker_operations:add", left=1, right=2).result() == 3
+    assert device.submit("tests.bench_operations:add", left=1, right=2).result() == 3
     assert device.stderr_text() == ""
 
 
 def test_inline_a_foreign_error_is_the_benchs_and_keeps_its_cause_for_the_debugger(inline):
     with pytest.raises(BenchFault, match="ZeroDivisionError: by a driver library") as caught:
-        inline.device(MAC).call("tests.worker_operations:foreign")
+        inline.device(MAC).call("tests.bench_operations:foreign")
 
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert caught.value.device == MAC
@@ -331,7 +331,7 @@ def test_inline_a_process_that_was_ended_takes_no_more(inline):
     process.kill()
 
     with pytest.raises(BenchFault, match=f"{MAC} has ended: closed"):
-        process.call("tests.worker_operations:add", deadline=1.0, left=1, right=1)
+        process.call("tests.bench_operations:add", deadline=1.0, left=1, right=1)
     assert round_trip(device)
 
 

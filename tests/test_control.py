@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from hil.hosts import Host
 
 UID = "8086da2a0d19ed00"
-ENCLOSURE = Router(
-    uid=UID, name="0-1", role=RouterRole.ENCLOSURE, domain="domain0", device_name="Box", authorized=1
-)
+ENCLOSURE = Router(uid=UID, name="0-1", role=RouterRole.ENCLOSURE, domain="domain0", device_name="Box", authorized=1)
 ROOT, UP, DOWN, GPU = "0000:00:07.0", "0000:02:00.0", "0000:03:01.0", "0000:04:00.0"
 TREE = f"""
 [pci 0000:00:0d.2]
@@ -130,9 +128,7 @@ def test_the_plug_asks_the_machine_in_its_words() -> None:
 def test_the_machines_refusal_is_a_fault_of_the_bench() -> None:
     plug, _ = plugged({"error": "no enclosure of that name"})
 
-    with pytest.raises(
-        BenchFault, match=r"detach by simulated plug of Box: .* refused: no enclosure of that name"
-    ):
+    with pytest.raises(BenchFault, match=r"detach by simulated plug of Box: .* refused: no enclosure of that name"):
         plug.detach()
 
 
@@ -252,12 +248,8 @@ def test_software_moves_no_cable_and_works_on_linux_only() -> None:
         SysfsActuator.open(FilesHost(system="Darwin"), ENCLOSURE, {})
 
 
-def inventory(
-    *, router: bool, gpus: int, strays: tuple[str, ...] = (), problems: tuple[str, ...] = ()
-) -> Inventory:
-    cards = [
-        PciFunction(address=f"0000:04:{n:02x}.0", vendor_id=0x10DE, device_id=0x2704) for n in range(gpus)
-    ]
+def inventory(*, router: bool, gpus: int, strays: tuple[str, ...] = (), problems: tuple[str, ...] = ()) -> Inventory:
+    cards = [PciFunction(address=f"0000:04:{n:02x}.0", vendor_id=0x10DE, device_id=0x2704) for n in range(gpus)]
     rest = [PciFunction(address=address, vendor_id=0x8086, device_id=1) for address in strays]
     return Inventory(
         host=HostFacts(system="Linux"),

@@ -302,9 +302,7 @@ def test_a_machine_without_any_opencl_driver_has_no_devices():
         "except DeviceGone as error: print(error)\n"
     )
     hidden = {**os.environ, "OCL_ICD_FILENAMES": "", "OCL_ICD_VENDORS": "/nonexistent"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=hidden
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=hidden)
     assert "lists none at all" in done.stdout
 
 

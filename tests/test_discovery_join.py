@@ -198,9 +198,7 @@ def test_a_function_without_its_link_is_kept_and_its_place_left_open():
 
 
 def test_a_bridge_in_another_domain_is_no_parent():
-    host = tree(
-        "[pci 0000:00:0e.0/pci10000:e0/10000:e0:06.0]\nvendor = 0x8086\ndevice = 0xa74d\nclass = 0x060400\n"
-    )
+    host = tree("[pci 0000:00:0e.0/pci10000:e0/10000:e0:06.0]\nvendor = 0x8086\ndevice = 0xa74d\nclass = 0x060400\n")
 
     found = discover(host)
 

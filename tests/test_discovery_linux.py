@@ -56,9 +56,7 @@ def test_a_gpu_is_a_vga_or_3d_controller(workstation, class_code, count):
     assert len(discover(workstation).gpus) == count
 
 
-@pytest.mark.parametrize(
-    ("device", "name"), [("0x2704", "NVIDIA GeForce RTX 4080"), ("0x1234", "NVIDIA 10de:1234")]
-)
+@pytest.mark.parametrize(("device", "name"), [("0x2704", "NVIDIA GeForce RTX 4080"), ("0x1234", "NVIDIA 10de:1234")])
 def test_a_gpu_is_called_by_its_name_or_its_numbers(workstation, device, name):
     workstation.put(f"{PCI}/0000:05:00.0/device", device)
 
@@ -146,9 +144,7 @@ def test_pcie_links_that_are_none(workstation, attribute, value, link):
 
 
 def test_missing_optional_files_are_missing_facts_and_no_problems(workstation):
-    workstation.drop(
-        r"/(current_link_\w+|max_link_\w+|subsystem_\w+|driver|security|nvm_version|device_name)$"
-    )
+    workstation.drop(r"/(current_link_\w+|max_link_\w+|subsystem_\w+|driver|security|nvm_version|device_name)$")
 
     found = discover(workstation)
 

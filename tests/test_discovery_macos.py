@@ -94,9 +94,7 @@ def test_a_total_that_splits_two_ways_is_kept_as_a_total():
 @pytest.mark.parametrize("speed", ["Up to 80 Gb/s", "0 Gb/s", "", None, 80])
 def test_an_idle_or_odd_speed_is_no_link(speed):
     changed = document()
-    changed["SPThunderboltDataType"][3]["_items"][0]["receptacle_upstream_ambiguous_tag"][
-        "current_speed_key"
-    ] = speed
+    changed["SPThunderboltDataType"][3]["_items"][0]["receptacle_upstream_ambiguous_tag"]["current_speed_key"] = speed
 
     links = {r.name: r.link for r in discover(mac(json.dumps(changed))).routers}
 
@@ -193,9 +191,7 @@ def test_output_of_a_failed_command_is_used_as_far_as_it_goes():
     assert any("exit status 3" in p for p in found.problems)
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", "3", '{"SPThunderboltDataType": 3, "SPPCIDataType": {"a": 1}}', "[" * 100000]
-)
+@pytest.mark.parametrize("text", ["[]", "3", '{"SPThunderboltDataType": 3, "SPPCIDataType": {"a": 1}}', "[" * 100000])
 def test_json_of_another_shape_is_no_exception(text):
     assert discover(mac(text, b"")).gpus == ()
 
@@ -322,8 +318,6 @@ def test_an_endpoint_may_be_data_or_a_number_either_way_round(value, uid):
     assert from_endpoint_guid(value, {"80878dfaba68f800"}) == uid
 
 
-@pytest.mark.parametrize(
-    ("value", "uid"), [("0x5AC", "00000000000005ac"), (True, ""), ("0xZZ", ""), (-1, "f" * 16)]
-)
+@pytest.mark.parametrize(("value", "uid"), [("0x5AC", "00000000000005ac"), (True, ""), ("0xZZ", ""), (-1, "f" * 16)])
 def test_a_switch_uid_has_sixteen_digits(value, uid):
     assert from_switch_uid(value) == uid

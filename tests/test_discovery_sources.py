@@ -108,9 +108,7 @@ def test_properties_of_any_type_never_raise(data):
             todo += entries[-1].get(key, [])
         for _ in range(3):
             entry = data.draw(st.sampled_from(entries))
-            entry[data.draw(st.sampled_from(sorted(entry)))] = data.draw(
-                SCALARS.filter(lambda v: v is not None)
-            )
+            entry[data.draw(st.sampled_from(sorted(entry)))] = data.draw(SCALARS.filter(lambda v: v is not None))
     try:
         answers = {"system_profiler": answered(json.dumps(document)), "ioreg": answered(plistlib.dumps(root))}
     except (TypeError, ValueError, OverflowError):

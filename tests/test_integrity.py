@@ -16,9 +16,7 @@ from hil.integrity.word import INDICES, TILE_BYTES
 
 EPOCH, BUFFER = 5, 1
 few = settings(max_examples=40, deadline=None)
-starts = st.one_of(
-    st.integers(0, 100), st.integers(TILE_BYTES - 600, TILE_BYTES + 8), st.integers(0, 1 << 38)
-)
+starts = st.one_of(st.integers(0, 100), st.integers(TILE_BYTES - 600, TILE_BYTES + 8), st.integers(0, 1 << 38))
 sizes = st.integers(1, 700)
 big = st.integers(64, 700)
 
@@ -66,9 +64,7 @@ def test_a_word_tells_its_origin(epoch: int, buffer_id: int, index: int):
     assert decode(word) == Origin(epoch=epoch, buffer_id=buffer_id, index=index)
 
 
-@pytest.mark.parametrize(
-    "word", [0, (1 << 64) - 1, 0xDEADBEEFDEADBEEF, 0xCCCCCCCCCCCCCCCC, 0xA5A5A5A5A5A5A5A5]
-)
+@pytest.mark.parametrize("word", [0, (1 << 64) - 1, 0xDEADBEEFDEADBEEF, 0xCCCCCCCCCCCCCCCC, 0xA5A5A5A5A5A5A5A5])
 def test_what_memory_is_commonly_filled_with_is_no_word_of_the_pattern(word: int):
     assert decode(word) is None
 
@@ -87,9 +83,7 @@ def test_every_bit_of_the_pattern_changes_about_every_second_word():
 
 @few
 @given(starts, sizes, st.integers(0, 7))
-def test_filling_in_one_go_in_parts_and_at_any_address_gives_the_same_bytes(
-    first: int, nbytes: int, shift: int
-):
+def test_filling_in_one_go_in_parts_and_at_any_address_gives_the_same_bytes(first: int, nbytes: int, shift: int):
     room = bytearray(nbytes + 16)
     part = memoryview(room)[shift : shift + nbytes]
     cut = nbytes // 3
@@ -233,9 +227,7 @@ def test_what_is_no_pattern_is_garbage(part: tuple[int, int, int, int], seed: in
 
 @few
 @given(starts, sizes, st.randoms(use_true_random=False))
-def test_any_damage_is_found_and_covered_in_order_without_overlap(
-    first: int, nbytes: int, chance: random.Random
-):
+def test_any_damage_is_found_and_covered_in_order_without_overlap(first: int, nbytes: int, chance: random.Random):
     good, buffer = written(nbytes, first_byte=first), written(nbytes, first_byte=first)
     for _ in range(chance.randrange(1, 6)):
         low = chance.randrange(nbytes)

@@ -116,9 +116,7 @@ WALL = 1_700_000_000.0  # 2023-11-14 22:13:20 UTC
 
 
 def test_mac_lines_are_moved_from_the_wall_clock_to_the_local_one():
-    answer = Answer(
-        ndjson(("2023-11-14 23:13:08.000000+0100", "old"), ("2023-11-14 22:13:15.500000+0000", "dart"))
-    )
+    answer = Answer(ndjson(("2023-11-14 23:13:08.000000+0100", "old"), ("2023-11-14 22:13:15.500000+0000", "dart")))
     lines = mac_log(answer, since=90.0, monotonic=100.0, wall=WALL)
     assert lines == [LogLine(time=95.5, text="dart")]
     assert answer.asked[answer.asked.index("--last") + 1] == "11s"

@@ -166,9 +166,7 @@ def test_a_mapping_that_the_kernel_refuses_says_why() -> None:
 
 
 def test_a_chip_is_identified_through_a_mapped_bar() -> None:
-    host = machine(
-        resource0=bytes.fromhex("a1002019") + bytes(0x9FC) + bytes.fromhex("00002019") + bytes(0x5FC)
-    )
+    host = machine(resource0=bytes.fromhex("a1002019") + bytes(0x9FC) + bytes.fromhex("00002019") + bytes(0x5FC))
     host.maps = True
 
     assert identify(SysfsFunction(host, BDF)).chip_id == 0x192
@@ -183,9 +181,7 @@ def test_a_chip_is_identified_through_a_mapped_bar() -> None:
         ({"reset_method": b"\n"}, ()),
     ],
 )
-def test_reset_kinds_are_what_the_kernel_offers(
-    files: dict[str, bytes | OSError], kinds: tuple[str, ...]
-) -> None:
+def test_reset_kinds_are_what_the_kernel_offers(files: dict[str, bytes | OSError], kinds: tuple[str, ...]) -> None:
     assert SysfsFunction(machine(**files), BDF).reset_kinds() == kinds
 
 

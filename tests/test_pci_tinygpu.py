@@ -281,9 +281,7 @@ def test_a_server_that_does_not_run_is_asked_for_never_started(refusal: int, wor
 
 
 def test_another_gpu_than_the_one_asked_for_is_refused() -> None:
-    other = Gpu(
-        id="o", name="RTX 3060", function=PciFunction(address=BDF, vendor_id=0x10DE, device_id=0x2504)
-    )
+    other = Gpu(id="o", name="RTX 3060", function=PciFunction(address=BDF, vendor_id=0x10DE, device_id=0x2504))
 
     with serving() as (host, _), pytest.raises(BenchFault, match="drives 10de:2704, not 10de:2504"):
         open_function(host, other)

@@ -54,6 +54,13 @@ SUITE = f'''
     def test_bug_of_ours(device):
         device.require_gpu(1)
 '''
+RATES = """
+    from hil.model import Direction
+
+    def test_rate(throughput):
+        throughput.sample(Direction.H2D, 1000000, rounds=3)
+        throughput.sample(Direction.D2H, 1000000, rounds=3)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +83,10 @@ def run(runs):
 
 def test_the_header_tells_what_was_looked_for_and_why_the_simulated_machine_runs(tmp_path):
     with suite(tmp_path) as made:
-        made.write(test_x="def test_x(): pass\n")
-        run = made.run()
+        made.write(test_x=RATES)
+        run = made.run("-p", "no:benchmark")
 
-    assert run.code == 0
+    assert run.code == 0  # throughput is measured without pytest-benchmark, too
     assert "bench sim:macbook-pro-usb4 (simulated), because: no NVIDIA GPU here: " in run.line("hil ")
     assert "PCI functions (looked at /sys/bus/thunderbolt/devices, /sys/bus/pci/devices" in run.line("hil ")
     assert run.line("host:").strip() == "host: MacBook Pro, Darwin 26.1, arm64"
@@ -191,3 +198,17 @@ def test_the_summary_lists_what_failed_what_is_broken_and_where_the_report_is(ru
     assert f"broken    test_matters.py::test_bench_fault[{ALIAS}]: BenchFault: a cable of ours" in lines
     assert "skipped   1 × not today" in lines
     assert lines[-1] == "report    Allure results in allure"
+
+
+def test_samples_are_replayed_into_pytest_benchmark_in_device_time(tmp_path):
+    with suite(tmp_path) as made:
+        made.write(test_x=RATES)
+        run = made.run("--hil-bench=sim", "--benchmark-json=figures.json", allure=True)
+
+    figures = json.loads((tmp_path / "figures.json").read_text())["benchmarks"]
+    samples = json.loads(run.attached(f"test_rate[{ALIAS}]", f"H2D: {figures[0]['extra_info']['GB/s']:.2f} GB/s"))
+    assert run.code == 0
+    assert [figure["name"] for figure in figures] == [f"test_rate[{ALIAS}]"]
+    assert figures[0]["extra_info"]["direction"] == "H2D"  # what was measured first
+    assert figures[0]["stats"]["rounds"] == 3
+    assert figures[0]["stats"]["median"] == pytest.approx(sorted(samples["seconds"])[1])

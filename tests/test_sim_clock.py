@@ -249,6 +249,18 @@ def test_a_client_that_is_gone_can_neither_wait_nor_begin_until_it_is_there_agai
     assert clock.now() == 1.0
 
 
+def test_a_wait_stays_broken_off_though_its_client_is_there_again(clock):
+    stuck = Task(lambda: clock.wait("client", clock.signal(), what="nothing"))
+    until(lambda: clock._waits)
+
+    with clock.lock:
+        clock.disconnect("client")
+        clock.connect("client")
+
+    with pytest.raises(Disconnected):
+        stuck.result()
+
+
 def test_the_end_of_a_client_that_waits_lets_the_others_go_on(clock):
     clock.begin("hold", "hold", math.inf, lambda _: None)
     waiter = Task(clock.sleep, "waiter", 1.0)

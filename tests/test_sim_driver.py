@@ -225,6 +225,16 @@ def test_cards_on_ports_of_their_own_do_not_share(rig, engine):
     assert rig.machine.clock.now() - start == pytest.approx(LATENCY + 16 * MIB / H2D)
 
 
+def test_a_card_in_a_slot_has_its_link_for_itself():
+    rig = Rig("mac-pro-slot")
+    slot = next(gpu for gpu in rig.machine.gpus if gpu.enclosure is None)
+    engine = rig.engine(str(slot.index))
+    engine.upload(engine.alloc(16 * MIB), engine.host_alloc(16 * MIB), 16 * MIB)
+
+    assert spent(rig, engine) == pytest.approx(slot.spec.latency_us * 1e-6 + 16 * MIB / slot.spec.h2d)
+    rig.close()
+
+
 def test_events_tell_the_devices_time(rig, engine):
     host, there = engine.host_alloc(16 * MIB), engine.alloc(16 * MIB)
     start = engine.record()
@@ -422,6 +432,25 @@ def test_removal_in_the_middle_of_a_copy_is_device_lost_and_what_landed_has_land
     engine.close()
 
 
+def test_removal_loses_all_streams_at_once_and_the_link_is_free_for_others(rig, engine):
+    engine.record(stream=2)
+    host, there = engine.host_alloc(16 * MIB), engine.alloc(16 * MIB)
+    for stream in (1, 2, 3):
+        engine.upload(there, host, 16 * MIB, stream=stream)
+    with rig.machine.clock.lock:
+        rig.machine.clock.at(LATENCY + 1e-3, lambda: rig.machine.remove(0))
+
+    with pytest.raises(DeviceGone):
+        engine.synchronize()
+
+    assert rig.machine.clock.now() == pytest.approx(LATENCY + 1e-3)
+    rig.do(rig.machine.attach, rig.machine.enclosures[0])
+    rig.machine.clock.sleep("hand", 5.0)
+    fresh = rig.engine()
+    fresh.upload(fresh.alloc(MIB), fresh.host_alloc(MIB), MIB)
+    assert spent(rig, fresh) == pytest.approx(LATENCY + MIB / H2D)
+
+
 def test_after_it_came_back_an_old_context_is_lost_and_a_new_one_works(rig, engine):
     engine.alloc(MIB)
     left = rig.machine.enclosures[0]
@@ -488,6 +517,10 @@ class Script(Fault):
 
     def on_chunk(self, chunk: Chunk) -> tuple[Chunk, ...]:
         return self.hooks.get("chunk", lambda chunk: (chunk,))(chunk)
+
+    def on_vram_write(self, gpu: int, address: int, data: bytes) -> bytes:
+        self.hooks.get("vram_write", lambda _: None)(self.site)
+        return data
 
     def on_completion(self, completion: Completion) -> None:
         self.hooks.get("completion", lambda _: None)(completion)
@@ -603,6 +636,14 @@ def test_a_removal_while_news_is_late_leaves_the_copy_lost(scripted):
     with pytest.raises(DeviceGone):
         engine.synchronize()
     assert rig.machine.clock.now() == 0.25
+
+
+def test_a_cable_that_is_pulled_as_bytes_land_loses_the_copy(scripted):
+    engine = scripted(vram_write=lambda site: site.remove(0)).engine()
+    engine.upload(engine.alloc(16), engine.host_alloc(16), 16)
+
+    with pytest.raises(DeviceGone):
+        engine.synchronize()
 
 
 def test_a_link_that_stalls_is_free_again_once_the_copy_on_it_is_gone(scripted):

@@ -102,11 +102,11 @@ def test_registers_of_the_cards_other_bars_are_not_those_of_the_gpu(machine):
 
 def test_a_cards_memory_bar_in_a_slot_covers_its_memory_and_reads_ones_behind_it():
     machine = slotted()
-    path = f"{PCI}/0000:c0:00.0/resource1"
+    path = f"{PCI}/0000:01:00.0/resource1"
     vram = machine.gpus[1].spec.vram_bytes
     assert machine.tree.stat(path).size == 32 << 30
     assert machine.tree.pread(path, 4, vram - 2) == b"\0\0\xff\xff"
-    assert "removable" not in machine.tree.list(f"{PCI}/0000:c0:00.0")
+    assert "removable" not in machine.tree.list(f"{PCI}/0000:01:00.0")
 
 
 def test_resizing_a_bar_is_refused_for_the_reasons_the_kernel_has(machine):

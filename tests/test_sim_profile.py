@@ -220,6 +220,7 @@ def test_what_does_not_fit_together_is_refused(change, words):
         ("sim:mac-pro-slot", Selection(BenchKind.SIM, profile="mac-pro-slot")),
         ("sim:/lab/mine.toml", Selection(BenchKind.SIM, profile="/lab/mine.toml")),
         ("sim:/tmp/hil-1/m", Selection(BenchKind.SIM, address="/tmp/hil-1/m")),
+        (" lab/mine.toml", Selection(BenchKind.FILE, address="lab/mine.toml")),
         ("captured:mac.json", Selection(BenchKind.CAPTURED, address="mac.json")),
     ],
 )

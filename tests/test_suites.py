@@ -16,7 +16,7 @@ from hil.hosts.opening import open_host
 MAC, FIRST, SECOND = "rtx-4080-ut4g-dock", "rtx-4090-th3p4g3", "rtx-6000-ada-egpu-node-titan"
 LEAST = 15
 """Cases that every device gets at the least."""
-HEAVY = "268435456 or both_directions"
+HEAVY = "268435456 or both_directions or killed_client or client_died"
 """Cases that move so much that one profile is enough for them."""
 NO_GPU = {
     "it is no GPU of the inventory",

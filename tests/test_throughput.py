@@ -140,9 +140,7 @@ class TimelessEngine(SteadyEngine):
 
 
 def made(*seconds: float, nbytes: int = 1000) -> Samples:
-    return Samples(
-        direction=Direction.H2D, nbytes=nbytes, seconds=seconds, host_seconds=seconds, device_time=True
-    )
+    return Samples(direction=Direction.H2D, nbytes=nbytes, seconds=seconds, host_seconds=seconds, device_time=True)
 
 
 def test_rate_and_spread_do_not_heed_one_bad_sample():

@@ -114,9 +114,7 @@ def test_an_xid_is_parsed_from_its_line(text: str, pci: str, number: int, rest: 
 
 
 def test_lines_that_are_no_xid_are_none() -> None:
-    assert (
-        parse([LogLine(time=1, text="NVRM: loading"), LogLine(time=2, text="Xid (PCI:0000:04:00): 79")]) == ()
-    )
+    assert parse([LogLine(time=1, text="NVRM: loading"), LogLine(time=2, text="Xid (PCI:0000:04:00): 79")]) == ()
 
 
 def test_an_xid_knows_its_meaning_and_its_function() -> None:
@@ -131,9 +129,7 @@ def test_an_xid_knows_its_meaning_and_its_function() -> None:
 
 
 def test_an_xid_without_text_shows_its_meaning_or_says_there_is_none() -> None:
-    known, unknown = parse(
-        [LogLine(time=1, text=f"NVRM: Xid (PCI:0000:04:00): {number}") for number in (119, 999)]
-    )
+    known, unknown = parse([LogLine(time=1, text=f"NVRM: Xid (PCI:0000:04:00): {number}") for number in (119, 999)])
 
     assert str(known) == f"Xid 119 at 0000:04:00: {MEANINGS[119]}"
     assert str(unknown) == "Xid 999 at 0000:04:00: no text"

@@ -52,10 +52,6 @@ class BrokenHost:
         raise DriverError("the host does not open", code=7)
 
 
-class OwnError(DriverError):
-    """A type that the controller has not imported."""
-
-
 def add(context, *, left, right):
     return left + right
 
@@ -155,6 +151,9 @@ def unspeakable(context):
 
 
 def own_type(context):
+    class OwnError(DriverError):
+        """A type that the controller cannot know, whatever it has imported."""
+
     raise OwnError("failed in a way of its own", code=signal.SIGTERM)
 
 

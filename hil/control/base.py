@@ -110,6 +110,5 @@ def check_options(kind: str, options: Mapping[str, Any], known: Collection[str])
     strange = sorted(set(options) - set(known))
     if strange:
         raise UsageError(
-            f"actuator {kind}: no option {', '.join(map(repr, strange))}; "
-            f"known: {', '.join(sorted(known)) or 'none'}"
+            f"actuator {kind}: no option {', '.join(map(repr, strange))}; known: {', '.join(sorted(known)) or 'none'}"
         )

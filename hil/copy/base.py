@@ -103,18 +103,42 @@ class CopyEngine(ABC):
         """Give device memory back."""
 
     @abstractmethod
-    def upload(self, dst: DeviceBuffer, src: HostBuffer, nbytes: int, *, dst_offset: int = 0, src_offset: int = 0,
-               stream: int = 0) -> None:
+    def upload(
+        self,
+        dst: DeviceBuffer,
+        src: HostBuffer,
+        nbytes: int,
+        *,
+        dst_offset: int = 0,
+        src_offset: int = 0,
+        stream: int = 0,
+    ) -> None:
         """Submit a copy of `nbytes` bytes from host to device."""
 
     @abstractmethod
-    def download(self, dst: HostBuffer, src: DeviceBuffer, nbytes: int, *, dst_offset: int = 0, src_offset: int = 0,
-                 stream: int = 0) -> None:
+    def download(
+        self,
+        dst: HostBuffer,
+        src: DeviceBuffer,
+        nbytes: int,
+        *,
+        dst_offset: int = 0,
+        src_offset: int = 0,
+        stream: int = 0,
+    ) -> None:
         """Submit a copy of `nbytes` bytes from device to host."""
 
     @abstractmethod
-    def move(self, dst: DeviceBuffer, src: DeviceBuffer, nbytes: int, *, dst_offset: int = 0, src_offset: int = 0,
-             stream: int = 0) -> None:
+    def move(
+        self,
+        dst: DeviceBuffer,
+        src: DeviceBuffer,
+        nbytes: int,
+        *,
+        dst_offset: int = 0,
+        src_offset: int = 0,
+        stream: int = 0,
+    ) -> None:
         """Submit a copy of `nbytes` bytes within the device."""
 
     @abstractmethod

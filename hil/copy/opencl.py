@@ -65,8 +65,7 @@ class OpenCLEngine(CopyEngine):
         """
         if host.kind in _ELSEWHERE:
             raise NotSupported(
-                f"open OpenCL device {target!r}: OpenCL reaches this machine's devices only, "
-                f"not a {host.kind} host's"
+                f"open OpenCL device {target!r}: OpenCL reaches this machine's devices only, not a {host.kind} host's"
             )
         found = driver.found_devices()
         for about, device in found:
@@ -126,9 +125,7 @@ class OpenCLEngine(CopyEngine):
             return
         self._stream(stream).submit(
             operation,
-            lambda queue: self._cl.enqueue_copy(
-                queue, memory, part, dst_offset=dst_offset, is_blocking=False
-            ),
+            lambda queue: self._cl.enqueue_copy(queue, memory, part, dst_offset=dst_offset, is_blocking=False),
             part,
         )
 
@@ -151,9 +148,7 @@ class OpenCLEngine(CopyEngine):
             return
         self._stream(stream).submit(
             operation,
-            lambda queue: self._cl.enqueue_copy(
-                queue, part, memory, src_offset=src_offset, is_blocking=False
-            ),
+            lambda queue: self._cl.enqueue_copy(queue, part, memory, src_offset=src_offset, is_blocking=False),
             part,
         )
 

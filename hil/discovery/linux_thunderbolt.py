@@ -61,9 +61,7 @@ def read(sysfs: Attributes) -> Tree:
         ),
         retimers=tuple(_retimer(sysfs, name) for name in names if _RETIMER.fullmatch(name)),
         controllers={
-            name: path[-1]
-            for name in domains
-            if (path := linux_pci.addresses(sysfs.target(f"{ROOT}/{name}")))
+            name: path[-1] for name in domains if (path := linux_pci.addresses(sysfs.target(f"{ROOT}/{name}")))
         },
     )
 

@@ -58,9 +58,7 @@ def _output(host: Host, argv: tuple[str, ...], problems: list[str]) -> bytes:
         problems.append(f"{command}: could not be run: {error}.")
         return b""
     if done.timed_out:
-        problems.append(
-            f"{command}: did not end within {DEADLINE:g} s and was killed; a driver may be wedged."
-        )
+        problems.append(f"{command}: did not end within {DEADLINE:g} s and was killed; a driver may be wedged.")
         return b""
     if done.returncode:
         said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()

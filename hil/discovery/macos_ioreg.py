@@ -35,9 +35,7 @@ class Entry:
     @property
     def path(self) -> str:
         """Names from the root down, with their locations: the same at every boot."""
-        names = (
-            f"{e.text('IORegistryEntryName')}@{e.text('IORegistryEntryLocation')}" for e in self.upwards()
-        )
+        names = (f"{e.text('IORegistryEntryName')}@{e.text('IORegistryEntryLocation')}" for e in self.upwards())
         return "/".join(reversed(list(names)))
 
     def upwards(self) -> Iterator[Entry]:

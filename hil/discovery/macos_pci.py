@@ -43,9 +43,7 @@ class Slot:
     link: PcieLink
 
 
-def from_registry(
-    entries: Collection[Entry], known: Collection[str], problems: list[str]
-) -> tuple[PciFunction, ...]:
+def from_registry(entries: Collection[Entry], known: Collection[str], problems: list[str]) -> tuple[PciFunction, ...]:
     """PCI functions in the registry; `known` are the ids of the host's routers."""
     found: list[tuple[Entry, str]] = []
     for entry in entries:
@@ -57,14 +55,10 @@ def from_registry(
         if number:
             found.append((entry, number))
         else:
-            problems.append(
-                f"ioreg: {entry.path.rsplit('/', 1)[-1]} ({_ids(entry)}) has no number; left out."
-            )
+            problems.append(f"ioreg: {entry.path.rsplit('/', 1)[-1]} ({_ids(entry)}) has no number; left out.")
     clash = max(Counter(number for _, number in found).values(), default=1) > 1
     roots = sorted({_root(entry) for entry, _ in found}) if clash else []
-    addresses = {
-        id(entry): f"{roots.index(_root(entry)) if clash else 0:04x}:{number}" for entry, number in found
-    }
+    addresses = {id(entry): f"{roots.index(_root(entry)) if clash else 0:04x}:{number}" for entry, number in found}
     functions = [_function(entry, addresses, known) for entry, _ in found]
     return tuple({function.address: function for function in reversed(functions)}.values())
 
@@ -97,9 +91,7 @@ def from_profiler(document: Mapping[str, Any], problems: list[str]) -> tuple[Slo
     return tuple(slots)
 
 
-def united(
-    functions: tuple[PciFunction, ...], slots: tuple[Slot, ...], problems: list[str]
-) -> tuple[PciFunction, ...]:
+def united(functions: tuple[PciFunction, ...], slots: tuple[Slot, ...], problems: list[str]) -> tuple[PciFunction, ...]:
     """The registry's `functions`, gaps filled from `slots`, and those that only the profiler knows."""
     found = list(functions)
     for slot in sorted(slots, key=lambda s: (s.number, s.vendor_id, s.device_id, s.name)):
@@ -124,9 +116,7 @@ def united(
                 )
             )
         else:
-            problems.append(
-                f"system_profiler: PCI item {slot.name!r} cannot be placed: {len(fits)} functions fit it."
-            )
+            problems.append(f"system_profiler: PCI item {slot.name!r} cannot be placed: {len(fits)} functions fit it.")
     return tuple({function.address: function for function in reversed(found)}.values())
 
 
@@ -135,12 +125,8 @@ def _filled(function: PciFunction, slot: Slot) -> PciFunction:
         function,
         link=slot.link if function.link.gts is None else function.link,
         tunnelled=slot.tunnelled or function.tunnelled,
-        subsystem_vendor_id=slot.subsystem[0]
-        if function.subsystem_vendor_id is None
-        else function.subsystem_vendor_id,
-        subsystem_device_id=slot.subsystem[1]
-        if function.subsystem_device_id is None
-        else function.subsystem_device_id,
+        subsystem_vendor_id=slot.subsystem[0] if function.subsystem_vendor_id is None else function.subsystem_vendor_id,
+        subsystem_device_id=slot.subsystem[1] if function.subsystem_device_id is None else function.subsystem_device_id,
     )
 
 
@@ -162,8 +148,7 @@ def _function(entry: Entry, addresses: Mapping[int, str], known: Collection[str]
         driver=_driver(entry),
         # The kernel marks one function of the chain; what hangs below it is tunnelled with it.
         tunnelled=any(
-            e.properties.get("IOPCITunnelled") is True or "Tunnel Endpoint GUID" in e.properties
-            for e in above
+            e.properties.get("IOPCITunnelled") is True or "Tunnel Endpoint GUID" in e.properties for e in above
         ),
         tunnel_endpoint=endpoint,
     )
@@ -193,9 +178,7 @@ def _number(entry: Entry) -> str:
         return _checked(int(match[1]), int(match[2]), int(match[3]))
     reg = entry.properties.get("reg")
     if isinstance(reg, (bytes, bytearray)) and len(reg) >= 4:  # noqa: PLR2004  (the first cell)
-        cell = int.from_bytes(
-            reg[:4], "little"
-        )  # Open Firmware's phys.hi: bus 23:16, device 15:11, function 10:8
+        cell = int.from_bytes(reg[:4], "little")  # Open Firmware's phys.hi: bus 23:16, device 15:11, function 10:8
         return _checked(cell >> 16 & 0xFF, cell >> 11 & 0x1F, cell >> 8 & 7)
     return ""
 
@@ -207,9 +190,7 @@ def _checked(bus: int, device: int, function: int) -> str:
 def _express(register: int | None) -> PcieLink:
     """Bits 3:0 are the generation, 9:4 the width, alike in link status and link capabilities."""
     return (
-        PcieLink(gts=None, width=None)
-        if register is None
-        else _known(_GTS.get(register & 0xF), register >> 4 & 0x3F)
+        PcieLink(gts=None, width=None) if register is None else _known(_GTS.get(register & 0xF), register >> 4 & 0x3F)
     )
 
 

@@ -56,11 +56,7 @@ def read(
                 f"system_profiler: {router.device_name or 'a device'!r} on {domain} tells no switch_uid_key."
             )
         router = replace(router, name=_unique(router.name, names))
-        if (
-            router.link.gbps is not None
-            and router.uid in lanes
-            and lanes[router.uid].gbps == router.link.gbps
-        ):
+        if router.link.gbps is not None and router.uid in lanes and lanes[router.uid].gbps == router.link.gbps:
             router = replace(router, link=lanes[router.uid])
         routers.append(router)
         todo += [(below, domain, router.name) for below in sorted(_dicts(item.get("_items")), key=_order)]

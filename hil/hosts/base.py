@@ -228,9 +228,7 @@ class Host(Protocol):
         ...
 
 
-def wait_until(
-    clock: Clock, condition: Callable[[], bool], *, deadline: float, interval: float = 0.05
-) -> bool:
+def wait_until(clock: Clock, condition: Callable[[], bool], *, deadline: float, interval: float = 0.05) -> bool:
     """Wait for `condition` on the host's clock.
 
     Args:

@@ -190,9 +190,7 @@ class LocalHost:
 
         """
         if not self._is_machine():
-            raise NotSupported(
-                "watching for hot plug: a stand-in tree tells no events; poll the inventory instead"
-            )
+            raise NotSupported("watching for hot plug: a stand-in tree tells no events; poll the inventory instead")
         stream = UeventStream(open_uevents(), subsystems, self.clock)
         self._open.add(stream)
         return stream

@@ -42,9 +42,7 @@ def parse_uevent(message: bytes, time: float) -> Event | None:
     action, subsystem, path = (properties.get(key, "") for key in ("ACTION", "SUBSYSTEM", "DEVPATH"))
     if head != f"{action}@{path}" or not action:
         return None
-    return Event(
-        action=action, subsystem=subsystem, path=path.rpartition("/")[2], time=time, properties=properties
-    )
+    return Event(action=action, subsystem=subsystem, path=path.rpartition("/")[2], time=time, properties=properties)
 
 
 def open_uevents() -> socket.socket:
@@ -57,9 +55,7 @@ def open_uevents() -> socket.socket:
     if sys.platform != "linux":
         raise NotSupported("watching for hot plug: only Linux tells uevents; poll the inventory instead")
     try:
-        sock = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _NETLINK_KOBJECT_UEVENT
-        )
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _NETLINK_KOBJECT_UEVENT)
     except OSError as error:
         raise _refused(error) from error
     try:

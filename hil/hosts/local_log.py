@@ -59,9 +59,7 @@ def read_kmsg(path: Path, lead: float, since: float) -> list[LogLine]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (PermissionError, FileNotFoundError) as error:
         cure = "run as root, or `sysctl kernel.dmesg_restrict=0`; in a container, pass /dev/kmsg in"
-        raise PermissionError(
-            error.errno, f"reading the kernel log: {error.strerror}; {cure}", str(path)
-        ) from error
+        raise PermissionError(error.errno, f"reading the kernel log: {error.strerror}; {cure}", str(path)) from error
     lines: list[LogLine] = []
     try:
         while True:
@@ -69,9 +67,7 @@ def read_kmsg(path: Path, lead: float, since: float) -> list[LogLine]:
                 block = os.read(descriptor, _RECORD)
             except BlockingIOError:
                 break
-            except (
-                BrokenPipeError
-            ):  # the record to read next was overwritten: the next read goes on behind the gap
+            except BrokenPipeError:  # the record to read next was overwritten: the next read goes on behind the gap
                 continue
             if not block:
                 break
@@ -142,9 +138,7 @@ def mac_log(
         said = done.stderr.decode("utf-8", "replace").strip() or f"exit code {done.returncode}"
         if "permitted" in said or "Must be admin" in said:
             raise PermissionError(1, f"reading the kernel log: `log show`: {said}; run as an administrator")
-        raise BenchFault(
-            f"reading the kernel log: `log show`: {said}", code=done.returncode, operation="kernel log"
-        )
+        raise BenchFault(f"reading the kernel log: `log show`: {said}", code=done.returncode, operation="kernel log")
     stamped = (_mac_line(line, monotonic - wall) for line in done.stdout.splitlines())
     return [
         LogLine(time=max(line.time, since), text=line.text)

@@ -74,9 +74,7 @@ class LocalSerialPort:
         try:
             yield
         except self._library.SerialTimeoutException as error:
-            raise TimeoutError(
-                errno.ETIMEDOUT, f"{doing} the serial port: it takes nothing", self._path
-            ) from error
+            raise TimeoutError(errno.ETIMEDOUT, f"{doing} the serial port: it takes nothing", self._path) from error
         except self._library.SerialException as error:
             code = error.errno or errno.EIO
             said = os.strerror(code) if error.errno else str(error)

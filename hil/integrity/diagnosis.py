@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MOST_FLIPS = 3  # bits of one word; two words of the pattern differ in 18 and more
-_CONCLUSIVE = (
-    4  # bytes: shorter zeros, ones or old data may be chance, unless they reach the end of what is wrong
-)
+_CONCLUSIVE = 4  # bytes: shorter zeros, ones or old data may be chance, unless they reach the end of what is wrong
 _SETTLED = WORD_BYTES  # so many correct bytes in a row end a wrong stretch
 _FIRST_LOOK = 256  # bytes; doubled up to a tile
 
@@ -117,9 +115,7 @@ class Scanner:
         guesses += self._seen
         guesses += origins.values()
         # Of equal lengths the first wins: constants are simpler than any pattern.
-        cause, reach = max(
-            ((guess, self._reach(guess, position)) for guess in guesses), key=lambda pair: pair[1]
-        )
+        cause, reach = max(((guess, self._reach(guess, position)) for guess in guesses), key=lambda pair: pair[1])
         end = self._last_wrong(position, reach) if reach > position else position
         mask, word_end = self._flips(position)
         flips = mask.bit_count()
@@ -199,9 +195,7 @@ class Scanner:
             # Overlap, so that a stretch or a pair of words across two windows is seen.
             end = min(high + 2 * WORD_BYTES, len(self.actual))
             places = low + np.flatnonzero(self._wrong(low, end))
-            ends = places[
-                np.diff(places, append=end if end < len(self.actual) else end + _SETTLED) > _SETTLED
-            ]
+            ends = places[np.diff(places, append=end if end < len(self.actual) else end + _SETTLED) > _SETTLED]
             stops += [int(last) + 1 for last in ends[:1]]
             stops += self._explained(max(low, position + 1), end)
             if stops:
@@ -211,19 +205,14 @@ class Scanner:
     def _explained(self, start: int, end: int) -> list[int]:
         """Where the first aligned pair of words in ``start … end`` is that is constant or has one origin."""
         start += -(self.first_byte + start) % WORD_BYTES
-        words = np.frombuffer(
-            self.actual[start:end].tobytes()[: (end - start) // WORD_BYTES * WORD_BYTES], np.uint64
-        )
+        words = np.frombuffer(self.actual[start:end].tobytes()[: (end - start) // WORD_BYTES * WORD_BYTES], np.uint64)
         if words.size < 2:  # noqa: PLR2004  (a pair)
             return []
         valid, epochs, buffers, indices = decode_many(words)
         a, b = slice(None, -1), slice(1, None)
         pair = valid[a] & valid[b] & (epochs[a] == epochs[b]) & (buffers[a] == buffers[b])
         pair &= indices[a] + np.uint64(1) == indices[b]
-        pair &= (
-            words[a]
-            != self.expected.read(self.first_byte + start, words.size * WORD_BYTES).view(np.uint64)[a]
-        )
+        pair &= words[a] != self.expected.read(self.first_byte + start, words.size * WORD_BYTES).view(np.uint64)[a]
         constant = (words[a] == words[b]) & ((words[a] == 0) | (words[a] == np.uint64(0xFFFFFFFFFFFFFFFF)))
         places = np.flatnonzero(pair | constant)
         return [start + int(places[0]) * WORD_BYTES] if places.size else []

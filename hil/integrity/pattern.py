@@ -64,9 +64,7 @@ class Stream:
         check_range(start, nbytes)
         result = np.empty(nbytes, dtype=np.uint8)
         for piece in pieces(start, nbytes):
-            words = tile()[piece.first_word : piece.end_word] ^ np.uint64(
-                key(self.epoch, self.buffer_id, piece.block)
-            )
+            words = tile()[piece.first_word : piece.end_word] ^ np.uint64(key(self.epoch, self.buffer_id, piece.block))
             result[piece.offset : piece.end] = words.view(np.uint8)[piece.skip : piece.skip + piece.nbytes]
         return result
 
@@ -161,9 +159,7 @@ def wrong_tiles(view: memoryview, stream: Stream, first_byte: int) -> tuple[list
     wrong = 0
     for piece in pieces(first_byte, view.nbytes):
         source = tile()[piece.first_word : piece.end_word]
-        np.bitwise_xor(
-            source, np.uint64(key(stream.epoch, stream.buffer_id, piece.block)), out=words[: source.size]
-        )
+        np.bitwise_xor(source, np.uint64(key(stream.epoch, stream.buffer_id, piece.block)), out=words[: source.size])
         actual = view[piece.offset : piece.end]
         # bytearray's own comparison is memcmp on whatever has a buffer; memoryview's goes element by element.
         whole = piece.nbytes == TILE_BYTES
@@ -186,8 +182,7 @@ def as_bytes(buffer: ReadableBuffer) -> memoryview:
         view = memoryview(buffer)
     except TypeError as error:
         raise TypeError(
-            f"`buffer` must offer its memory (bytearray, memoryview, array, …); "
-            f"{type(buffer).__name__} does not"
+            f"`buffer` must offer its memory (bytearray, memoryview, array, …); {type(buffer).__name__} does not"
         ) from error
     if not view.c_contiguous:
         raise ValueError("`buffer` must be contiguous: pass the whole array, or a copy of the part")
@@ -204,9 +199,7 @@ def check_range(first_byte: int, nbytes: int) -> None:
     if first_byte < 0:
         raise ValueError(f"`first_byte` must not be negative: {first_byte}")
     if first_byte + nbytes > PATTERN_BYTES:
-        raise ValueError(
-            f"`first_byte` + length is {first_byte + nbytes}, beyond the pattern's {PATTERN_BYTES} bytes"
-        )
+        raise ValueError(f"`first_byte` + length is {first_byte + nbytes}, beyond the pattern's {PATTERN_BYTES} bytes")
 
 
 def _within(name: str, value: int, end: int) -> None:

@@ -121,18 +121,10 @@ def _source_finding(run: Run, source: Source, subject: str, scanner: Scanner) ->
         kind, says = Kind.STALE, f"hold {old}: stale (epoch {expected.epoch} was expected)"
     elif other:
         kind = Kind.WRONG_BUFFER
-        says = (
-            f"hold this epoch's data{other}{place}: wrong buffer (buffer {expected.buffer_id} was expected)"
-        )
+        says = f"hold this epoch's data{other}{place}: wrong buffer (buffer {expected.buffer_id} was expected)"
     else:
         kind, says = Kind.MISPLACED, f"hold data{place}: misplaced"
-    if (
-        run.to_end
-        and run.offset
-        and not source.displacement
-        and kind in (Kind.NOT_WRITTEN, Kind.STALE)
-        and not other
-    ):
+    if run.to_end and run.offset and not source.displacement and kind in (Kind.NOT_WRITTEN, Kind.STALE) and not other:
         holds = "what they held before" if kind is Kind.NOT_WRITTEN else old
         kind = Kind.SHORT_TAIL
         says = f"hold, up to the end, {holds}: the transfer stopped after {size_text(run.offset)}"

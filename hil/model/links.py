@@ -33,9 +33,7 @@ class LaneLink:
     @property
     def gbps(self) -> float | None:
         """Gb/s of the whole link (speed of a lane × lanes), or `None` where that is unknown."""
-        return (
-            self.total_gbps if self.lane_gbps is None or self.lanes is None else self.lane_gbps * self.lanes
-        )
+        return self.total_gbps if self.lane_gbps is None or self.lanes is None else self.lane_gbps * self.lanes
 
     def __str__(self) -> str:
         if self.gbps is None:

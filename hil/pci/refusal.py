@@ -35,9 +35,7 @@ def refusal(error: OSError, doing: str, path: str) -> HilError:
             operation=doing,
         )
     if code in _NO_FILE:
-        return NotSupported(
-            f"{doing}: {came}; not offered by this kernel or device", code=code, operation=doing
-        )
+        return NotSupported(f"{doing}: {came}; not offered by this kernel or device", code=code, operation=doing)
     if code in _NO_DEVICE:
         return DeviceGone(f"{doing}: {came}; the device left", code=code, operation=doing)
     name = errno.errorcode.get(code or 0, str(code))

@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                     f"hil: {item.nodeid}: needs({need!r}) is not known; there are: {', '.join(sorted(NEEDS))}"
                 )
         alias = item.callspec.params.get("device") if hasattr(item, "callspec") else None
-        ours = alias in {NONE, *known} or "hil_bench" in getattr(item, "fixturenames", ())
+        ours = (isinstance(alias, str) and alias in {NONE, *known}) or "hil_bench" in getattr(item, "fixturenames", ())
         if not isinstance(item, pytest.Function) or not ours:
             continue
         prepare(item)

@@ -301,12 +301,10 @@ class Context:
         gpu = self._gpu
         if gpu is None:
             raise Refused(Status.NOT_OPEN, "no device is open")
-        if gpu.generation != self._generation:
-            if gpu.reachable:
-                raise Refused(Status.CONTEXT_LOST, "the device was reset or came back; open it again")
-            raise Refused(Status.DEVICE_LOST, "the device does not answer")
         if not gpu.reachable:
             raise Refused(Status.DEVICE_LOST, "the device does not answer")
+        if gpu.generation != self._generation:
+            raise Refused(Status.CONTEXT_LOST, "the device was reset or came back; open it again")
         return gpu
 
     def _changed(self) -> None:

@@ -106,7 +106,7 @@ def enclosure_functions(machine: Machine, enclosure: SimEnclosure) -> list[Funct
 def slot_functions(machine: Machine, gpu: SimGpu) -> list[Function]:
     """A card in a slot inside the host, behind a root port of its own."""
     n = [g for g in machine.gpus if g.enclosure is None].index(gpu)
-    bus = 0xC0 + n
+    bus = n * BUSES_A_PORT + 1  # the one that a port's tunnel does not use
     config = ConfigSpace(
         vendor_id=INTEL, device_id=0xA70D, class_code=BRIDGE, generation=gpu.spec.pcie_gen,
         width=gpu.spec.pcie_width, max_generation=gpu.spec.pcie_gen, port_type=ROOT_PORT,

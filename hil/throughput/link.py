@@ -45,9 +45,7 @@ def judge(rate: float, kind: LinkKind) -> BandVerdict | None:
     band = BANDS.get(kind)
     if band is None:
         return None
-    name = (
-        f"the band of {_NAMES.get(kind, kind.value)}, {decimal_gb_s(band.low)} to {decimal_gb_s(band.high)}"
-    )
+    name = f"the band of {_NAMES.get(kind, kind.value)}, {decimal_gb_s(band.low)} to {decimal_gb_s(band.high)}"
     if rate < band.low:
         says = f"is below {name}: {100 * (1 - rate / band.low):.3g} % under its floor"
     elif rate > band.high:

@@ -146,9 +146,7 @@ def _copies_within(ends: Sequence[float], opens: float, closes: float) -> float:
     return count
 
 
-def _check(
-    engine: CopyEngine, directions: Sequence[Direction], nbytes: int, rounds: int, warmups: int
-) -> None:
+def _check(engine: CopyEngine, directions: Sequence[Direction], nbytes: int, rounds: int, warmups: int) -> None:
     for name, value, least in (("nbytes", nbytes, 1), ("rounds", rounds, 1), ("warmups", warmups, 0)):
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}, not {value}")
@@ -195,17 +193,13 @@ def _afterwards(free: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(
-            HilError
-        ):  # a device that is lost refuses this too; the first error is the one that tells
+        with suppress(HilError):  # a device that is lost refuses this too; the first error is the one that tells
             free()
         raise
     free()
 
 
-def _samples(
-    engine: CopyEngine, direction: Direction, nbytes: int, times: Sequence[tuple[float, float]]
-) -> Samples:
+def _samples(engine: CopyEngine, direction: Direction, nbytes: int, times: Sequence[tuple[float, float]]) -> Samples:
     shortest = min(seconds for seconds, _ in times)
     if shortest <= 0:
         raise BenchFault(

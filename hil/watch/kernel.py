@@ -88,9 +88,7 @@ def begin(host: Host, functions: Iterable[str]) -> Mark:
     boot_id, _ = _boot_id(host)
     now = host.clock.now()
     seen, _ = _log(host, now)
-    return Mark(
-        time=now, boot_id=boot_id, functions=watched, counters=aer.read(host, watched), seen=tuple(seen)
-    )
+    return Mark(time=now, boot_id=boot_id, functions=watched, counters=aer.read(host, watched), seen=tuple(seen))
 
 
 def since(host: Host, mark: Mark) -> Observations:
