@@ -3,9 +3,9 @@
 import re
 
 import pytest
+from pytest_runs import ROOT, Suite
 
 from hil.sim import profile
-from pytest_runs import ROOT, Suite
 
 pytestmark = pytest.mark.slow
 
