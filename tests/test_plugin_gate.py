@@ -196,15 +196,21 @@ def test_the_remaining_tests_of_a_quarantined_device_end_with_the_reason_at_once
         f"hil.errors.BenchFault: {FIRST} is quarantined: it is not well"
     )
     assert facts["stop"] - facts["start"] < 1000  # milliseconds; the ladder takes several
-    assert any(line.startswith(f"QUARANTINED {FIRST}: it is not well (") for line in lost.summary())
+    assert any(line.startswith(f"QUARANTINED {FIRST}, ") for line in lost.summary())
 
 
 def test_the_reason_of_a_quarantine_names_every_rung(lost):
     line = next(line for line in lost.summary() if line.startswith("QUARANTINED"))
 
+    assert f"{FIRST}, 8 tests broken by that: it is not well (its vendor id reads as all ones) and nothing " in line
     assert "nothing helped (reopen: " in line
     assert "; reset: not tried: the bench does not allow resets" in line
     assert "; replug: not tried: the bench does not allow unplugging" in line
+
+
+def test_a_quarantine_is_told_once_and_hides_nothing(lost):
+    assert sum("is quarantined" in line for line in lost.summary()) == 0
+    assert any(line.startswith(f"failed    test_lost.py::test_use_much[{FIRST}]") for line in lost.summary())
 
 
 def test_what_cannot_be_put_back_is_said_at_the_end(gate):

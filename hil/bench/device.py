@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hil.bench.process import DeviceProcess
 
 __tracebackhide__ = says_enough
+QUARANTINE = "quarantine"
+"""`operation` of the error that a test of a quarantined device ends with."""
 PROBE_DEADLINE = 2.0
 """Seconds on the host's clock for the health probe, which takes milliseconds on a device that is well."""
 
@@ -182,7 +184,7 @@ class Device:
                 return
             steps = "; ".join(f"{rung.name}: {rung.sentence}" for rung in self.story)
             self.quarantine = f"it is not well ({wrong}) and nothing helped ({steps})"
-        raise BenchFault(f"{self.alias} is quarantined: {self.quarantine}", device=self.alias, operation="health probe")
+        raise BenchFault(f"{self.alias} is quarantined: {self.quarantine}", device=self.alias, operation=QUARANTINE)
 
     # Inventory --------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import pytest
 
 import hil
 from hil.bench.bench import Bench
-from hil.bench.device import Device
+from hil.bench.device import QUARANTINE, Device
 from hil.bench.messages import STDERR
 from hil.errors import HilError
 from hil.model import GIB, slug
@@ -25,6 +25,7 @@ from hil.report import attach, label_markers, write_environment
 
 _SKIPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _TROUBLES: pytest.StashKey[list[str]] = pytest.StashKey()
+_HELD_BACK: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _OURS = re.compile(r"(hil|fixtures)\.")
 _SHOWN = 10
 """Lines of a kind in the summary, and lines of a device process's output beside a failure."""
@@ -127,9 +128,7 @@ def pytest_runtest_makereport(
         reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         item.config.stash.setdefault(_SKIPS, Counter())[reason] += 1
     if report.failed and call.excinfo is not None:
-        kind = "failed" if isinstance(call.excinfo.value, (AssertionError, pytest.fail.Exception)) else "broken"
-        line = f"{kind:9} {item.nodeid}: {call.excinfo.exconly().removeprefix('hil.errors.').partition(chr(10))[0]}"
-        item.config.stash.setdefault(_TROUBLES, []).append(line)
+        _note_trouble(item, call.excinfo)
         if isinstance(call.excinfo.value, HilError) and not _passes_through_a_suite(call.excinfo, item.config):
             report.longrepr = "".join(traceback.format_exception_only(call.excinfo.value)).rstrip()
         for title, text in _evidence(call.excinfo.value, item):
@@ -137,6 +136,17 @@ def pytest_runtest_makereport(
             if title == STDERR:
                 report.sections.append((title, _last_lines(text)))
     return report
+
+
+def _note_trouble(item: pytest.Item, caught: pytest.ExceptionInfo[BaseException]) -> None:
+    error, stash = caught.value, item.config.stash
+    if isinstance(error, HilError) and error.operation == QUARANTINE:
+        # One line a device, further down: dozens that say the same would hide what led to it.
+        stash.setdefault(_HELD_BACK, Counter())[str(error.device)] += 1
+        return
+    kind = "failed" if isinstance(error, (AssertionError, pytest.fail.Exception)) else "broken"
+    line = caught.exconly().removeprefix("hil.errors.").partition("\n")[0]
+    stash.setdefault(_TROUBLES, []).append(f"{kind:9} {item.nodeid}: {line}")
 
 
 def _passes_through_a_suite(caught: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> bool:
@@ -198,7 +208,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         write(f"skipped   {count} × {reason}")
     for device in run.bench.devices:
         if device.quarantine:
-            write(f"QUARANTINED {device.alias}: {device.quarantine}")
+            held_back = config.stash.get(_HELD_BACK, Counter())[device.alias]
+            write(f"QUARANTINED {device.alias}, {held_back} tests broken by that: {device.quarantine}")
     for complaint in run.complaints:
         write(f"NOT RESTORED {complaint}")
     results = _results_folder(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import threading
@@ -55,6 +56,20 @@ def started(config: pytest.Config) -> Run | None:
     return config.stash.get(_RUN, None)
 
 
+@contextmanager
+def _said(config: pytest.Config, text: str) -> Iterator[None]:
+    """Show `text` while something takes its time, to a person at a terminal; a log in CI stays quiet."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not reporter.isatty or os.environ.get("CI"):
+        yield
+        return
+    reporter.rewrite(text, erase=True)
+    try:
+        yield
+    finally:
+        reporter.rewrite("", erase=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Open the bench: before the header, which tells of it.
@@ -64,7 +79,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     """
     try:
-        session.config.stash[_RUN] = _start(session.config)
+        with _said(session.config, "hil: looking for enclosures and GPUs …"):
+            session.config.stash[_RUN] = _start(session.config)
     except HilError as error:
         raise pytest.UsageError(f"hil: {error}") from error
 
