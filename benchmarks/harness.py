@@ -156,6 +156,11 @@ def cost_of_a_test(rounds: int) -> list[Figure]:
         taken = in_turn(commands, rounds)
     # A run of one test costs what every run does; what more tests add is what a test costs.
     each = {name: 1000 * (taken[f"{name}{TESTS}"] - taken[f"{name}1"]) / (TESTS - 1) for name in ("bare", "device")}
+    if not 0 < each["bare"] < each["device"]:
+        raise Failed(
+            f"a test with a device took {each['device']:.3f} ms, a bare one {each['bare']:.3f} ms: this machine is too "
+            "busy to tell; try again when it is quiet, or with more --rounds"
+        )
     return [
         Figure(
             name="a test with a device",

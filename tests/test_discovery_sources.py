@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hil.discovery import Contribution, GpuDetail, discover
@@ -94,7 +94,7 @@ def test_mutated_command_output_never_raises(profiler, registry, cuts):
     assert isinstance(discover(host), Inventory)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_properties_of_any_type_never_raise(data):
     import json  # noqa: PLC0415
