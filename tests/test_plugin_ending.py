@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_runs import Finished, alive, descendants, eventually, hil, machine, suite
 
+pytestmark = pytest.mark.slow  # whole runs of pytest in processes of their own
+
 if sys.platform != "linux":
     pytest.skip("looks at processes through /proc", allow_module_level=True)
 

@@ -7,6 +7,8 @@ import re
 import pytest
 from pytest_runs import suite
 
+pytestmark = pytest.mark.slow  # whole runs of pytest in processes of their own
+
 ALIAS = "rtx-4080-ut4g-dock"
 OPERATIONS = '''
     """What drivers do to the process they live in."""
