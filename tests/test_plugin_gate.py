@@ -8,10 +8,9 @@ import re
 import pytest
 from pytest_runs import ROOT, suite
 
-pytestmark = pytest.mark.slow  # whole runs of pytest in processes of their own
-
 from hil.model import MIB
 
+pytestmark = pytest.mark.slow  # whole runs of pytest in processes of their own
 FIRST, SECOND = "rtx-4090-th3p4g3", "rtx-6000-ada-egpu-node-titan"
 GATE = f"""
     import pytest

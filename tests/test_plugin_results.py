@@ -7,10 +7,9 @@ import json
 import pytest
 from pytest_runs import suite
 
-pytestmark = pytest.mark.slow  # whole runs of pytest in processes of their own
-
 from hil.model import KIB
 
+pytestmark = pytest.mark.slow  # whole runs of pytest in processes of their own
 ALIAS = "rtx-4080-ut4g-dock"
 SUITE = f'''
     import pytest
