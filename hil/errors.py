@@ -6,7 +6,7 @@ Allure shows a `BenchFault` as *broken* (the night says nothing about the device
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class HilError(Exception):
@@ -17,8 +17,12 @@ class HilError(Exception):
         device: alias of the device concerned, if one was.
         operation: what was being done, in words.
         evidence: texts that a report shows beside the message, by title: output of a process, a traceback.
+        hop: where on the way from the bench to the card an error of this kind shows: ``bench``, ``link``, ``bus``,
+            ``driver``, ``copy path``, ``device`` (somewhere in it).
 
     """
+
+    hop: ClassVar[str] = "bench"
 
     def __init__(
         self,
@@ -43,6 +47,14 @@ class BenchFault(HilError):
 class DeviceFault(HilError, AssertionError):
     """The device under test or its driver did wrong: this is what the suites look for."""
 
+    hop = "device"
+
+
+class LinkFault(DeviceFault):
+    """Cable, router, tunnel or link are not there, or not what they should be."""
+
+    hop = "link"
+
 
 class UsageError(BenchFault):
     """What the user wrote (option, file, key, value) cannot be used; the message names it and what was expected."""
@@ -63,17 +75,25 @@ class NotPermitted(BenchFault):
 class DeviceGone(DeviceFault):
     """The device does not answer any more: removed, off the bus, or lost by its driver."""
 
+    hop = "bus"
+
 
 class DeviceHung(DeviceFault):
     """An operation did not come back by its deadline."""
+
+    hop = "driver"
 
 
 class DeviceCrashed(DeviceFault):
     """The process that drives the device died (signal or exit) in the middle of an operation."""
 
+    hop = "driver"
+
 
 class DriverError(DeviceFault):
     """The driver answered a call with an error code."""
+
+    hop = "driver"
 
 
 class OutOfMemory(DriverError):
@@ -82,6 +102,8 @@ class OutOfMemory(DriverError):
 
 class DataCorrupt(DeviceFault):
     """Bytes read back are not the bytes written."""
+
+    hop = "copy path"
 
 
 def says_enough(caught: Any) -> bool:

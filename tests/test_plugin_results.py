@@ -196,6 +196,7 @@ def test_the_summary_lists_what_failed_what_is_broken_and_where_the_report_is(ru
 
     assert lines[0] == f"bench     sim:macbook-pro-usb4 (simulated): {ALIAS}"
     assert f"failed    test_matters.py::test_device_fault[{ALIAS}]: DeviceFault: the device did wrong" in lines
+    assert any(line.startswith("at hop    ") and "device (" in line and "bench (" in line for line in lines)
     assert f"broken    test_matters.py::test_bench_fault[{ALIAS}]: BenchFault: a cable of ours" in lines
     assert "skipped   1 × not today" in lines
     assert lines[-1] == "report    Allure results in allure"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hil.discovery import glance
-from hil.errors import DeviceFault
+from hil.errors import LinkFault
 from hil.hosts import wait_until
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def wait_present(
         Seconds of the host's clock that it took.
 
     Raises:
-        DeviceFault: the router did not come back, or it did and its PCIe tunnel did not.
+        LinkFault: the router did not come back, or it did and its PCIe tunnel did not.
 
     """
     met, seconds, seen = _wait(
@@ -52,14 +52,14 @@ def wait_present(
     if met:
         return seconds
     if not _there(seen, enclosure):
-        raise DeviceFault(
+        raise LinkFault(
             f"{_name(enclosure)}: router did not come back within {deadline:g} s; "
             f"check cable and supply{_because(seen)}",
             operation="wait until present",
         )
     found = _gpus(seen, enclosure)
     what = "no 10de function" if found == 0 else f"{found} of {gpus} 10de functions"
-    raise DeviceFault(
+    raise LinkFault(
         f"{_name(enclosure)}: PCIe tunnel missing: router is there, {what} after {deadline:g} s{_because(seen)}",
         operation="wait until present",
     )
@@ -88,7 +88,7 @@ def wait_gone(
         Seconds of the host's clock that it took.
 
     Raises:
-        DeviceFault: the host still shows the router, a GPU behind it, or one of `functions`.
+        LinkFault: the host still shows the router, a GPU behind it, or one of `functions`.
 
     """
 
@@ -102,7 +102,7 @@ def wait_gone(
     met, seconds, seen = _wait(host, look, lambda inventory: not left(inventory), deadline)
     if met:
         return seconds
-    raise DeviceFault(
+    raise LinkFault(
         f"{_name(enclosure)}: still there {deadline:g} s after the detach: {', '.join(left(seen))}; "
         f"either nothing was detached, or the host did not notice{_because(seen)}",
         operation="wait until gone",

@@ -25,6 +25,7 @@ from hil.report import attach, label_markers, write_environment
 
 _SKIPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _TROUBLES: pytest.StashKey[list[str]] = pytest.StashKey()
+_HOPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _HELD_BACK: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _OURS = re.compile(r"(hil|fixtures)\.")
 _SHOWN = 10
@@ -147,6 +148,8 @@ def _note_trouble(item: pytest.Item, caught: pytest.ExceptionInfo[BaseException]
     kind = "failed" if isinstance(error, (AssertionError, pytest.fail.Exception)) else "broken"
     line = caught.exconly().removeprefix("hil.errors.").partition("\n")[0]
     stash.setdefault(_TROUBLES, []).append(f"{kind:9} {item.nodeid}: {line}")
+    if isinstance(error, HilError):
+        stash.setdefault(_HOPS, Counter())[error.hop] += 1
 
 
 def _passes_through_a_suite(caught: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> bool:
@@ -202,6 +205,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     write(f"bench     {run.bench.name} ({run.bench.nature}): {names}")
     for line in _first(config.stash.get(_TROUBLES, [])):
         write(line)
+    hops = config.stash.get(_HOPS, Counter())
+    if hops:
+        write("at hop    " + ", ".join(f"{hop} ({count})" for hop, count in hops.most_common()))
     for line in _first(run.recoveries):
         write(f"recovery  {line}")
     for reason, count in config.stash.get(_SKIPS, Counter()).most_common(_SHOWN):
