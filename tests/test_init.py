@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -172,3 +173,14 @@ def test_the_listing_calls_devices_as_the_bench_file_does(folder):
     said = hil("list", "--bench", "bench.toml").output
     assert "left: NVIDIA GeForce RTX 4090" in said
     assert "rtx-6000-ada-egpu-node-titan: " in said
+
+
+def test_what_was_written_is_told_as_json(tmp_path):
+    path = tmp_path / "bench.toml"
+
+    result = hil("init", str(path), "--bench", "sim", "--json")
+
+    told = json.loads(result.output)
+    assert told["file"] == str(path)
+    assert [device["alias"] for device in told["devices"]] == ["rtx-4080-ut4g-dock"]
+    assert path.exists()

@@ -84,14 +84,15 @@ def capture_command(file: Path, bench: str, *, keep_ids: bool, force: bool, as_j
 @click.argument("file", type=click.Path(path_type=Path), default=Path("bench.toml"))
 @_bench
 @click.option("--force", is_flag=True, help="Replace FILE if it is there already.")
-def init_command(file: Path, bench: str, *, force: bool) -> None:
+@_json
+def init_command(file: Path, bench: str, *, force: bool, as_json: bool) -> None:
     """Write a bench file, FILE (default: bench.toml), from what is attached now.
 
     With `--bench auto` that is this machine. Nothing destructive is allowed in it until you say so there.
     """
     from hil.cli.init import write  # noqa: PLC0415
 
-    write(file, bench, force=force)
+    write(file, bench, force=force, as_json=as_json)
 
 
 @group.command("doctor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hil.hosts.selection import BenchKind, Selection, parse
 from hil.model import Inventory, gpu_aliases, slug
 
 
-def write(path: Path, bench: str, *, force: bool) -> None:
+def write(path: Path, bench: str, *, force: bool, as_json: bool = False) -> None:
     """Write the bench file `path` for the bench named `bench`, and say what it lists.
 
     Raises:
@@ -41,6 +42,10 @@ def write(path: Path, bench: str, *, force: bool) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BenchFault(f"{path}: cannot be written: {error.strerror or error}") from error
+    if as_json:
+        devices = [{"alias": alias, "id": device} for device, alias in sorted(names.items(), key=lambda item: item[1])]
+        click.echo(json.dumps({"file": os.fspath(path), "bench": name, "devices": devices}, indent=2))
+        return
     click.echo(f"{path}: bench {name}, {len(names)} device{'s' * (len(names) != 1)}")
     for device, alias in sorted(names.items(), key=lambda item: item[1]):
         click.echo(f"  {alias}  {device}")
