@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -57,17 +57,25 @@ def started(config: pytest.Config) -> Run | None:
 
 
 @contextmanager
-def _said(config: pytest.Config, text: str) -> Iterator[None]:
+def said(config: pytest.Config, text: str) -> Iterator[None]:
     """Show `text` while something takes its time, to a person at a terminal; a log in CI stays quiet."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not reporter.isatty or os.environ.get("CI"):
         yield
         return
-    reporter.rewrite(text, erase=True)
+    capture: Any = config.pluginmanager.get_plugin("capturemanager")
+
+    def write(words: str) -> None:
+        # A running test's output is caught, and this is none of it.
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+            reporter.write(words, flush=True)
+
+    # Behind pytest's own dots: save the cursor, write, restore it; at the end erase what is behind it.
+    write(f"\x1b7  {text}\x1b8")
     try:
         yield
     finally:
-        reporter.rewrite("", erase=True)
+        write("\x1b[K")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,7 +87,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     """
     try:
-        with _said(session.config, "hil: looking for enclosures and GPUs …"):
+        with said(session.config, "hil: looking for enclosures and GPUs …"):
             session.config.stash[_RUN] = _start(session.config)
     except HilError as error:
         raise pytest.UsageError(f"hil: {error}") from error
