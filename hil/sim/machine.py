@@ -72,6 +72,8 @@ class Machine:
             self._show_router(enclosure)
             self._show_functions(enclosure, Identity(enclosure.spec.name, enclosure.spec.uid, event=False))
         self.booted = True
+        for fault in self.hooks.faults:
+            fault.armed()
 
     def _checked(self, faults: Sequence[Fault]) -> Sequence[Fault]:
         for fault in faults:
@@ -125,6 +127,10 @@ class Machine:
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Let `action` happen later; it does not move time by itself."""
         self.clock.at(seconds, action, daemon=True)
+
+    def vram_bytes(self, gpu: int) -> int:
+        """Size of the card's memory."""
+        return self.gpus[gpu].memory.size
 
     def remove(self, gpu: int) -> None:
         """Pull the cable of the enclosure that holds `gpu`, or the card out of its slot."""

@@ -136,7 +136,7 @@ class Identity:
 
 
 class Site(Protocol):
-    """What a fault may do to the machine from within a hook."""
+    """What a fault may do to the machine: from within a hook, from an action of `after`, or when it is armed."""
 
     def now(self) -> float:
         """Seconds of the machine's clock."""
@@ -154,6 +154,30 @@ class Site(Protocol):
         """Add a line to the kernel log."""
         ...
 
+    def land(self, chunk: Chunk) -> None:
+        """Let `chunk` arrive now, as if it came off the link; for one that a hook held back. Nothing if its copy is
+        over and its destination gone.
+        """
+        ...
+
+    def retrain(self, gpu: int, *, lane_gbps: float | None = None, lanes: int | None = None) -> None:
+        """Let the link of the enclosure that holds `gpu` train anew, to less (or again to more) than before.
+
+        Files, commands and rates show the new link at once. Nothing for a card in a slot.
+        """
+        ...
+
+    def count_error(self, gpu: int, kind: str, count: int = 1) -> None:
+        """Let the AER counter `kind` (``BadTLP``, ``RxErr``, …; `hil.sim` knows its severity) of `gpu` go up.
+
+        The kernel logs it as it does, a line at a time.
+        """
+        ...
+
+    def vram_bytes(self, gpu: int) -> int:
+        """Size of the card's memory."""
+        ...
+
 
 class Fault:
     """Base of all faults; every hook here changes nothing."""
@@ -167,6 +191,12 @@ class Fault:
     seen_by: ClassVar[str]
     """The suite that ought to see it: ``driver``, ``transfer`` or ``throughput``."""
     Parameters: ClassVar[type[Trigger]] = Trigger
+    shows_as: ClassVar[str] = ""
+    """Regular expression (case is ignored) that the message of the failing test matches where the diagnosis is right."""
+    control: ClassVar[bool] = False
+    """Whether this is a negative control: something that a bench must not take for a fault. All suites stay green."""
+    unscored: ClassVar[str] = ""
+    """What has to be built before the suites can see it; empty = it counts."""
     chunk_bytes: ClassVar[int | None] = None
     """Cut copies into pieces of at most this size; `None` = the machine's own 2 MiB."""
 
@@ -177,6 +207,30 @@ class Fault:
         self._opportunities = 0
         self._bytes = 0
         self._fired = 0
+
+    @classmethod
+    def draw(cls, severity: float, dice: random.Random) -> dict[str, object]:
+        """Parameters for one of the draws by which the suites are scored, as given on the command line.
+
+        Args:
+            severity: 0 … 1, from what a sharp eye just sees to what nobody overlooks.
+            dice: for what severity does not decide (a direction, an address, a moment, …).
+
+        """
+        return {}
+
+    @classmethod
+    def below_sight(cls, parameters: Trigger) -> str:
+        """Why nobody could see a fault with these parameters, in words; empty if somebody could."""
+        return ""
+
+    def armed(self) -> None:
+        """The machine is up and this fault is in it: for what happens by itself, with `Site.after`."""
+
+    @property
+    def struck(self) -> int:
+        """How often it has acted."""
+        return self._fired
 
     def strikes(self, gpu: int | None = None, nbytes: int = 0) -> bool:
         """Count one opportunity of `nbytes` bytes on `gpu`; whether the fault acts on it, by its trigger."""
