@@ -100,10 +100,10 @@ def our_gate(one: Series, dice: np.random.Generator) -> tuple[int, int] | None:
     accepted: list[float] = []
     for night, value in enumerate(one.values):
         limits = gate(accepted, higher_is_better=True)
-        if limits is not None and not limits.passes(value):
-            if any(not limits.passes(one.again(night, dice)) for _ in range(2)):
-                return night, night
-        accepted.append(value)
+        if limits is None or limits.passes(value) or all(limits.passes(one.again(night, dice)) for _ in range(2)):
+            accepted.append(value)
+        else:
+            return night, night
     return None
 
 

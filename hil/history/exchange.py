@@ -65,7 +65,7 @@ def read_lines(history: History, lines: Iterable[str], source: str) -> tuple[int
 def merge(into: History, other: History) -> tuple[int, int]:
     """Add all points of `other` to `into`; points seen, and how many of them were new."""
     seen = new = 0
-    for key in other.keys():  # noqa: SIM118  (not a mapping)
+    for key in other.series():
         points = other.points(key)
         seen += len(points)
         new += into.add((key, point) for point in points)

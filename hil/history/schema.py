@@ -48,7 +48,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     """
     connection.execute("BEGIN IMMEDIATE")  # two that open a new file at once: the second finds it made
     try:
-        version = _version(connection, path)
+        version = owned_version(connection, path)
         for number, step in enumerate(_STEPS[version:], start=version + 1):
             for statement in filter(str.strip, step.split(";")):
                 connection.execute(statement)
@@ -61,7 +61,13 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def owned_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The schema version of a file of ours; 0 = it is empty.
+
+    Raises:
+        UsageError: the file is another program's, or a newer hil's.
+
+    """
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

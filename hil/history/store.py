@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from hil.errors import UsageError
-from hil.history.schema import bring_up_to_date
+from hil.history.schema import bring_up_to_date, owned_version
 from hil.history.series import KEY_FIELDS, Key, Point
 
 PATIENCE: Final = 30.0
@@ -46,6 +46,7 @@ def open_history(path: Path, *, must_exist: bool = False) -> History:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
         try:
+            owned_version(connection, path)  # before anything is changed in a file that may be somebody else's
             connection.execute("PRAGMA journal_mode = WAL")
             # A Mac that panics takes the machine down, not only this process: wait until it is on the disk.
             connection.execute("PRAGMA synchronous = FULL")
@@ -155,7 +156,7 @@ class History:
 
     # Reading ----------------------------------------------------------------------------------------------------------
 
-    def keys(self, **wanted: Any) -> list[Key]:
+    def series(self, **wanted: Any) -> list[Key]:
         """Keys of all series, or of those whose fields are as `wanted`; sorted."""
         where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
         order = ", ".join(KEY_FIELDS)
