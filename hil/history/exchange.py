@@ -26,11 +26,15 @@ def write_lines(history: History, keys: Iterable[Key], out: TextIO) -> int:
     for key in keys:
         out.write(json.dumps({"series": asdict(key)}, ensure_ascii=False) + "\n")
         for point in history.points(key):
-            out.write(json.dumps({"point": asdict(point)}, ensure_ascii=False) + "\n")
+            out.write(json.dumps({"point": _facts(point)}, ensure_ascii=False) + "\n")
             count += 1
         changes = history.accepted(key)
         out.writelines(json.dumps({"accepted": asdict(one)}, ensure_ascii=False) + "\n" for one in changes)
     return count
+
+
+def _facts(point: Point) -> dict[str, Any]:
+    return {name: getattr(point, name) for name in _POINT} | {"context": dict(point.context)}
 
 
 def read_lines(history: History, lines: Iterable[str], source: str) -> tuple[int, int]:

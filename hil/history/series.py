@@ -70,6 +70,8 @@ class Point:
     """What it ran on: ``os``, ``driver``, ``firmware``, ``hil``, ``commit``, ``command``, …"""
 
     def __post_init__(self) -> None:
+        if math.isfinite(self.time + self.value + self.spread):
+            return
         for name in ("time", "value", "spread"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"`{name}` must be finite, not {getattr(self, name)}")

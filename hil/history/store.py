@@ -5,12 +5,13 @@ from __future__ import annotations
 import array
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from time import time
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from hil.errors import UsageError
@@ -191,6 +192,11 @@ class History:
             ).fetchall()
         return [Acceptance(since=since, reason=reason, made=made) for since, reason, made in rows]
 
+    def newest(self, key: Key) -> float:
+        """Time of the newest point of a series; 0 where it has none."""
+        found = self.points(key, last=1)
+        return found[0].time if found else 0.0
+
     def latest(self) -> float:
         """Time of the newest point of all; 0 in an empty file."""
         with _explained(self.path):
@@ -210,4 +216,10 @@ def _point(row: Sequence[Any]) -> Point:
     moment, value, spread, samples, run, context = row
     raw = array.array("d")
     raw.frombytes(samples)
-    return Point(time=moment, value=value, spread=spread, samples=tuple(raw), run=run, context=json.loads(context))
+    return Point(time=moment, value=value, spread=spread, samples=tuple(raw), run=run, context=_context(context))
+
+
+@lru_cache(maxsize=4096)
+def _context(text: str) -> Mapping[str, str]:
+    # Most nights run on what the night before ran on.
+    return MappingProxyType(json.loads(text))

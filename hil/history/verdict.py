@@ -14,6 +14,7 @@ from hil.history.store import Acceptance, History
 
 LONGEST: Final = 400
 """Nights that are judged at the most: what nobody minded for so long is the new normal."""
+DAY: Final = 86400.0
 RECOVERED: Final = 5
 """Nights whose median must be back for a change to count as gone."""
 _IGNORED: Final = ("command", "started", "seed")
@@ -90,7 +91,8 @@ def by_night(points: Sequence[Point]) -> list[Night]:
 
 def judge_series(history: History, key: Key) -> Verdict:
     """Judge the series `key` of `history` as of its last night."""
-    return judge(key, history.points(key, last=4 * LONGEST), history.accepted(key))
+    since = history.newest(key) - (LONGEST + 1) * DAY
+    return judge(key, history.points(key, since=since), history.accepted(key))
 
 
 def judge(key: Key, points: Sequence[Point], accepted: Sequence[Acceptance] = ()) -> Verdict:
