@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,155 @@ def profiles_command(*, as_json: bool) -> None:
     from hil.cli.profiles import show  # noqa: PLC0415
 
     show(as_json=as_json)
+
+
+def _series(function: Any) -> Any:
+    for decorate in reversed(
+        (
+            click.option(
+                "--file", "path", type=click.Path(path_type=Path), help="History file (default: HIL_HISTORY, or yours)."
+            ),
+            click.option("--bench", help="Series of this bench only."),
+            click.option("--device", help="Of this device id only."),
+            click.option("--metric", help="Of this metric only: bandwidth, latency, …"),
+            click.option("--direction", help="Of this direction only: H2D, D2H, D2D, …"),
+            click.option("--size", "nbytes", type=int, help="Of copies of so many bytes only."),
+            click.option("--simulated/--real", default=None, help="Of simulated, or of real benches only."),
+        )
+    ):
+        function = decorate(function)
+    return function
+
+
+@group.group("history")
+def history_group() -> None:
+    """Figures of past nights, and what they say."""
+
+
+@history_group.command("list")
+@_series
+@_json
+def history_list(path: Path | None, *, as_json: bool, **wanted: Any) -> None:
+    """A line for every series: nights, last value, whether it is steady."""
+    from hil.cli.history import list_series  # noqa: PLC0415
+
+    list_series(path, wanted, as_json=as_json)
+
+
+@history_group.command("show")
+@_series
+@click.option("--nights", type=click.IntRange(1), default=60, show_default=True, help="How many of the last.")
+@_json
+def history_show(path: Path | None, *, nights: int, as_json: bool, **wanted: Any) -> None:
+    """The nights of series, their changes, and what changed on the bench with them."""
+    from hil.cli.history import show_series  # noqa: PLC0415
+
+    show_series(path, wanted, nights=nights, as_json=as_json)
+
+
+@history_group.command("accept")
+@_series
+@click.option("--since", type=click.DateTime(), required=True, help="First night of the new baseline (local time).")
+@click.option("--reason", required=True, help="Why it is accepted; kept with it.")
+@_json
+def history_accept(path: Path | None, *, since: datetime, reason: str, as_json: bool, **wanted: Any) -> None:
+    """Accept a change: what came before --since is no reference any more."""
+    from hil.cli.history import accept  # noqa: PLC0415
+
+    accept(path, wanted, since=since, reason=reason, as_json=as_json)
+
+
+@history_group.command("export")
+@click.argument("target", type=click.Path(path_type=Path), required=False)
+@_series
+def history_export(path: Path | None, target: Path | None, **wanted: Any) -> None:
+    """Write series as JSON lines to TARGET (default: standard output); TARGET.parquet makes a table."""
+    from hil.cli.history import export  # noqa: PLC0415
+
+    export(path, wanted, target)
+
+
+def _file(function: Any) -> Any:
+    return click.option("--file", "path", type=click.Path(path_type=Path), help="History file to add to.")(function)
+
+
+@history_group.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@_file
+@_json
+def history_import(source: Path, path: Path | None, *, as_json: bool) -> None:
+    """Add what `hil history export` wrote; nothing that is there is overwritten."""
+    from hil.cli.history import import_lines  # noqa: PLC0415
+
+    import_lines(path, source, as_json=as_json)
+
+
+@history_group.command("merge")
+@click.argument("source", type=click.Path(path_type=Path))
+@_file
+@_json
+def history_merge(source: Path, path: Path | None, *, as_json: bool) -> None:
+    """Add the points of another history file."""
+    from hil.cli.history import merge_file  # noqa: PLC0415
+
+    merge_file(path, source, as_json=as_json)
+
+
+@group.command("faults")
+@_json
+def faults_command(*, as_json: bool) -> None:
+    """Name the faults that a simulated machine can be given, with their parameters.
+
+    `pytest suites/ --hil-fault NAME:key=value,…` gives it one; `hil coverage` tries whether the suites catch them.
+    """
+    from hil.cli.faults import show  # noqa: PLC0415
+
+    show(as_json=as_json)
+
+
+@group.command("coverage")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="FAULT", help="Only this one, as --hil-fault takes it; repeatable."
+)
+@click.option("--draws", type=click.IntRange(min=1), help="Draws a fault, from mild to severe.  [default: 20]")
+@click.option("--profile", "profiles", multiple=True, metavar="NAME", help="On this machine; repeatable.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Runs at once.  [default: one a core]")
+@click.option("--budget", metavar="TIME", help="Begin nothing new after this time, such as 90s, 10m or 1h30m.")
+@click.option("--limit", metavar="TIME", default="10m", show_default=True, help="Kill a run that takes longer.")
+@click.option("--clean", type=click.IntRange(min=0), help="Runs of quick without a fault.  [default: 20]")
+@click.option("--whole", type=click.IntRange(min=0), help="Whole runs without a fault.  [default: 1]")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Repeats the same draws.")
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep every run in this file, and go on where it ends.",
+)
+@click.option("--afresh", is_flag=True, help="Begin anew, whatever the file holds.")
+@click.option("--ci", is_flag=True, help="One draw a fault, against what an earlier measurement has caught.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The earlier measurement.  [default: the one that comes with hil]",
+)
+@click.option(
+    "--from",
+    "shown",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Measure nothing: print what this file holds.",
+)
+@click.option(
+    "--suites",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Suites of your own: a folder with driver/, transfer/, …  [default: those that come with hil]",
+)
+@click.option("--markdown", is_flag=True, help="Print the score as tables for a README.")
+def coverage_command(**wish: Any) -> None:
+    """Score the suites: which faults they catch, and what they take for a fault and is none.
+
+    They are run on simulated machines only. Ctrl-C ends it in order; with --json the same command goes on later.
+    The exit code is 1 if something is lost that the baseline has caught, or a machine without a fault raises an alarm.
+    """
+    from hil.cli.coverage.running import Wish, run  # noqa: PLC0415
+
+    sys.exit(run(Wish(**wish)))
