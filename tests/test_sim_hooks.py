@@ -163,6 +163,17 @@ def reset(rig: Rig) -> bool:
     return rig.machine.gpus[0].reachable
 
 
+def cut(rig: Rig) -> None:
+    with rig.machine.clock.lock:
+        rig.machine.power(rig.machine.enclosures[0], on=False)
+
+
+def slept(rig: Rig) -> float:
+    host = rig.host()
+    assert host.run(["rtcwake", "-m", "mem", "-s", "10"], timeout=60.0).returncode == 0
+    return host.clock.now()
+
+
 def upload_seconds(rig: Rig) -> float:
     engine = rig.engine()
     there, host = engine.alloc(16 * MIB), engine.host_alloc(16 * MIB)
@@ -186,6 +197,11 @@ def free_after(rig: Rig) -> int:
     before = engine.memory()[0]
     engine.free(engine.alloc(MIB))
     return before - engine.memory()[0]
+
+
+def last_owners(rig: Rig) -> bytes:
+    there_and_back(rig, 16)
+    return rig.do(rig.machine.peek, 0, rig.engine().alloc(16).address, 16)
 
 
 def taken(rig: Rig) -> int:
@@ -212,6 +228,7 @@ def no_data(*facts: Any) -> None:
 
 OK = Completed(argv=("sw_vers",), returncode=0, stdout=b"changed", stderr=b"")
 DETACHED: list[str] = []
+SUPPLIES: list[tuple[str, bool]] = []
 
 
 def takes(rate: float) -> Any:
@@ -229,7 +246,14 @@ CASES: dict[str, Case] = {
         11,
     ),
     "on_allocate": Case(lambda _gpu, nbytes: 3 * nbytes, taken, 3 * MIB),
+    "on_driver_answer": Case(
+        lambda answer: put(results=(1, 2))(answer) if answer.call.name == "memory" else None,
+        lambda rig: rig.engine().memory(),
+        (1, 2),
+    ),
+    "on_submit": Case(put(share=0.25), upload_seconds, takes(0.5e9)),
     "on_free": Case(lambda _gpu, _at, _nbytes: False, free_after, MIB),
+    "on_scrub": Case(lambda _gpu, _at, _nbytes: False, last_owners, b"\1" * 16),
     "on_completion": Case(put(status=11), refused(there_and_back), 11),
     "on_config_read": Case(lambda _bdf, _at, data: b"\xff" * len(data), config, b"\xff\xff"),
     "on_config_write": Case(no_data, config_after_write, b"\x06\x00"),
@@ -250,8 +274,14 @@ CASES: dict[str, Case] = {
     "on_attach": Case(
         put(uid="00000000000000ff", gpus_present=False, event=False), replugged, ("00000000000000ff", False, [])
     ),
+    "on_departure": Case(put(event=False), detached, []),
     "on_detach": Case(DETACHED.append, lambda rig: (detached(rig), DETACHED)[1], ["Left"]),
+    "on_supply": Case(
+        lambda name, on: SUPPLIES.append((name, on)), lambda rig: (cut(rig), SUPPLIES)[1], [("Left", False)]
+    ),
     "on_reset": Case(put(succeeds=False), reset, False),
+    "on_sleep": Case(put(resume_seconds=5.0), slept, pytest.approx(15.9)),
+    "on_helper": Case(put(delay=2.0), lambda rig: (tinygpu(rig, MAP), rig.machine.clock.now())[1], 4.0, MAC),
     "on_link_training": Case(put(lanes=1), upload_seconds, takes(1e9)),
     "on_bandwidth": Case(lambda _gpu, _way, rate: rate / 4, upload_seconds, takes(0.5e9)),
     "on_temperature": Case(lambda _gpu, _: 91.0, lambda rig: nvml(rig, "nvmlDeviceGetTemperature", sensor=0), 91),
@@ -279,7 +309,7 @@ def test_a_hook_is_asked_at_its_place_and_what_it_says_is_done(switch_on, hook):
 @pytest.mark.parametrize("hook", CASES)
 def test_a_fault_that_changes_nothing_changes_nothing(switch_on, hook):
     case = CASES[hook]
-    if hook in ("on_detach", "on_reset"):
+    if hook in ("on_detach", "on_reset", "on_supply"):
         pytest.skip("nothing is answered there")
     base = getattr(Fault, hook)
     rig = switch_on(case.profile, acting(hook, lambda *facts: base(None, *facts)))

@@ -367,7 +367,7 @@ def test_waiting_for_an_event_spends_time_until_it_comes_or_does_not(rig, host):
     assert events.next(timeout=2.0) is None
     assert host.clock.now() == 2.0
 
-    order(host, "detach", after=3.0)
+    rig.do(rig.machine.clock.at, 3.0, lambda: rig.machine.detach(rig.machine.enclosures[0]))
     assert events.next(timeout=math.inf) is not None
     assert host.clock.now() == pytest.approx(5.0, abs=0.1)
 
@@ -573,9 +573,7 @@ def test_a_cable_is_pulled_and_pushed(rig, host, enclosure):
     ("wrong", "words"),
     [
         ({"enclosure": "Middle"}, "cannot attach 'Middle': known: Left, Right"),
-        ({"do": "shake"}, "cannot shake 'Left': expected attach or detach"),
-        ({"after": "soon"}, "after = 'soon' is no number of seconds"),
-        ({"after": math.inf}, "after = inf is no number of seconds"),
+        ({"do": "shake"}, "cannot shake 'Left': expected attach, detach, power off or power on"),
         ({"port": "left"}, "port = 'left' is no number"),
         ({"port": 3}, "there is no port 3: the host has 3, counted from 0"),
         ({"port": 1}, "port 1 is taken by Right"),
@@ -591,17 +589,62 @@ def test_what_no_hand_can_do_is_refused(rig, host, wrong, words):
     assert not rig.machine.enclosures[0].attached
 
 
-def test_what_is_put_off_is_done_if_it_can_be_done_then(rig, host):
-    order(host, "detach")
-    order(host, "attach", port=1, after=1.0)
-    host.clock.sleep(2.0)
-    assert not rig.machine.enclosures[0].attached  # the port was taken
-
-    order(host, "detach", "Right", after=0.5)
-    order(host, "attach", port=1, after=1.0)
+def test_a_supply_is_cut_and_given_back(rig, host):
+    assert order(host, "power off") == {"ok": True}
+    host.clock.sleep(1.0)
+    assert not rig.machine.gpus[0].reachable
+    assert rig.machine.gpus[1].reachable
+    order(host, "power off")
+    assert order(host, "power on") == {"ok": True}
     host.clock.sleep(5.0)
     assert rig.machine.gpus[0].reachable
-    assert rig.machine.enclosures[0].port == 1
+
+
+@pytest.mark.parametrize("pulled", [True, False])
+def test_without_supply_a_cable_is_a_cable(rig, host, pulled):
+    order(host, "power off")
+    if pulled:
+        order(host, "detach")
+    else:
+        order(host, "detach")
+        order(host, "attach", port=2)
+    host.clock.sleep(5.0)
+    assert not rig.machine.enclosures[0].visible
+
+    order(host, "power on")
+    host.clock.sleep(5.0)
+    assert rig.machine.gpus[0].reachable is not pulled
+
+
+def test_what_hangs_behind_an_enclosure_comes_back_with_its_supply(switch_on):
+    rig = switch_on("linux-daisy-chain")
+    host, (front, behind) = rig.host(), rig.machine.enclosures[:2]
+    order(host, "power off", behind.spec.name)
+    order(host, "power off", front.spec.name)
+    order(host, "power on", behind.spec.name)
+    host.clock.sleep(5.0)
+    assert not behind.visible
+
+    order(host, "power on", front.spec.name)
+    host.clock.sleep(5.0)
+    assert front.visible
+    assert behind.visible
+
+
+def test_faults_are_told_of_supplies(switch_on):
+    told = []
+
+    class Listens(Fault):
+        name = "listens"
+
+        def on_supply(self, enclosure, on):
+            told.append((enclosure, on))
+
+    rig = switch_on(None, lambda site: Listens(Trigger(), site))
+    order(rig.host(), "power off")
+    order(rig.host(), "power on")
+
+    assert told == [("Left", False), ("Left", True)]
 
 
 # TinyGPU

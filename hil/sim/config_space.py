@@ -18,7 +18,7 @@ POWER = 0x60
 PMCSR = POWER + 4
 MSI = 0x68
 PCIE = 0x78
-DEVICE_CONTROL = PCIE + 0x08
+DEVICE_CONTROL, DEVICE_STATUS = PCIE + 0x08, PCIE + 0x0A
 LINK_CAPABILITIES = PCIE + 0x0C
 LINK_STATUS = PCIE + 0x12
 AER, AER_BYTES = 0x100, 0x48
@@ -86,6 +86,7 @@ class ConfigSpace:
         self._bars = dict(bar_sizes or {})
         self._powers_up_with = dict(self._bars)
         self._placed: dict[int, int] = {}
+        self._unassigned: set[int] = set()
         self._registers = Registers(SIZE)
         self._lay_out_header()
         self._lay_out_power_and_msi()
@@ -165,7 +166,12 @@ class ConfigSpace:
     def decodes(self, bar: int) -> bool:
         """Whether an access to where the operating system knows the BAR reaches it: enabled, in D0, not moved away."""
         awake = self._registers.content[PMCSR] & 3 == 0
-        return bar in self._bars and self.memory_enabled and awake and self.bar_address(bar) == self._placed[bar]
+        here = self.bar_address(bar) == self._placed[bar] if self.assigned(bar) else False
+        return self.memory_enabled and awake and here
+
+    def assigned(self, bar: int) -> bool:
+        """Whether there is a BAR `bar` and the operating system found an address for it."""
+        return bar in self._bars and bar not in self._unassigned
 
     def possible_bar_sizes(self) -> int:
         """Sizes that BAR 1 can take: bit n = 2^n MiB; 0 where nothing can be resized."""
@@ -190,9 +196,31 @@ class ConfigSpace:
         # Error reporting on. The payload stays at 128 bytes: a Thunderbolt tunnel's bridges agree on no more.
         self._registers.put(DEVICE_CONTROL, 2, self._registers.get(DEVICE_CONTROL, 2) | 0x000F)
 
+    def unassign(self, bar: int) -> None:
+        """Leave a BAR without an address: the bridges above have no room for it."""
+        self._unassigned.add(bar)
+        self._placed[bar] = 0
+        self._registers.put(BAR0 + 4 * bar, 8 if is_wide(bar) else 4, 0xC if is_wide(bar) else 0)
+
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`, as nobody could who had to go over the bus: read-only bits too."""
+        self._registers.content[offset : offset + len(data)] = data[: SIZE - offset]
+
     def forward(self, primary: int, secondary: int, subordinate: int) -> None:
         """Set a bridge's bus numbers."""
         self._registers.content[0x18:0x1B] = bytes((primary, secondary, subordinate))
+
+    def note_error(self, severity: str, bit: int) -> None:
+        """Let the AER and device status registers tell of an error until `clear_errors`, or whoever writes ones."""
+        at = AER + (0x10 if severity == "correctable" else 0x04)
+        self._registers.put(at, 4, self._registers.get(at, 4) | 1 << bit)
+        told = {"correctable": 1, "nonfatal": 2, "fatal": 4}[severity]
+        self._registers.put(DEVICE_STATUS, 2, self._registers.get(DEVICE_STATUS, 2) | told)
+
+    def clear_errors(self) -> None:
+        """Clear what `note_error` set, as an operating system that handles errors does."""
+        for at, size in ((AER + 0x10, 4), (AER + 0x04, 4), (DEVICE_STATUS, 2)):
+            self.write(at, b"\xff" * size)
 
     def train(self, generation: int, width: int) -> None:
         """Let the link status tell of a newly trained link."""
@@ -242,7 +270,7 @@ class ConfigSpace:
         self._registers.put(PCIE + 0x04, 4, 0x8021 | (1 << 28 if self.can_flr else 0))
         # Power-on values: 128-byte payload, 512-byte read requests, relaxed ordering, no snoop.
         self._registers.lay_out(DEVICE_CONTROL, 2, 0x2810, writable=0x7FFF)
-        self._registers.lay_out(PCIE + 0x0A, 2, clears=0x000F)
+        self._registers.lay_out(DEVICE_STATUS, 2, clears=0x000F)
         if self.port_type == ROOT_COMPLEX_ENDPOINT:
             return  # it has no link
         self._registers.put(LINK_CAPABILITIES, 4, 0x0040_0000 | max_width << 4 | max_generation)

@@ -13,13 +13,16 @@ from hil.hosts.wires.driver import ALL_STREAMS, REQUEST, RESPONSE, Call, Status,
 from hil.hosts.wires.frames import receive_exactly, send_with_descriptors
 from hil.model import Direction
 from hil.sim.clock import Signal
-from hil.sim.faults.base import DriverCall
+from hil.sim.copies import Copy, Place
+from hil.sim.faults.base import DriverAnswer, DriverCall
 from hil.sim.machine import Machine, SimGpu
 from hil.sim.memory import SharedMemory
-from hil.sim.transfers import Copy, Place, Transfers
+from hil.sim.transfers import Transfers
 
 MARKS = 1 << 16
 """Events that a context remembers; nobody frees them, so the oldest is forgotten."""
+ALL_ONES = (1 << 64) - 1
+"""The largest result that the wire carries."""
 Answer = tuple[tuple[int, ...], str, list[int]]
 """Results, text, descriptors."""
 
@@ -89,6 +92,7 @@ class Context:
 
         """
         self._machine.clock.check(self._client)
+        self._machine.absence.wait(self._client)
         try:
             call = Call(number)
         except ValueError:
@@ -96,9 +100,22 @@ class Context:
         seen = DriverCall(self._gpu.index if self._gpu else None, call.name.lower(), arguments)
         self._machine.hooks.tell("driver_call", seen)
         self._machine.clock.sleep(self._client, seen.delay, f"driver call {seen.name}")
+        answer, descriptors = self._answer(call, seen)
+        refusal = answer.text if answer.status else None
+        self._machine.hooks.tell("driver_answer", answer)
+        if answer.status:
+            raise Refused(answer.status, answer.text)
+        text = "" if answer.text == refusal else answer.text  # a refusal that was swallowed is not told
+        return tuple(result & ALL_ONES for result in answer.results), text, descriptors
+
+    def _answer(self, call: Call, seen: DriverCall) -> tuple[DriverAnswer, list[int]]:
         if seen.status is not None:
-            raise Refused(seen.status)
-        return self._calls[call](arguments)
+            return DriverAnswer(seen, seen.status), []
+        try:
+            results, text, descriptors = self._calls[call](seen.arguments)
+        except Refused as refusal:
+            return DriverAnswer(seen, refusal.status, (), refusal.text), []
+        return DriverAnswer(seen, Status.OK, results, text), descriptors
 
     def end(self) -> None:
         """The connection closed: free everything."""
@@ -111,14 +128,14 @@ class Context:
     # Devices and memory -----------------------------------------------------------------------------------------------
 
     def _devices(self, _: tuple[int, ...]) -> Answer:
-        found = [self._describe(gpu) for gpu in self._machine.gpus if gpu.reachable]
+        found = [self._describe(gpu) for gpu in self._machine.gpus if gpu.driven]
         return (len(found),), json.dumps(found), []
 
     def _describe(self, gpu: SimGpu) -> dict[str, object]:
         return {
             "target": str(gpu.index),
             "name": gpu.spec.name,
-            "uuid": gpu.spec.uuid,
+            "uuid": gpu.identity.uuid,
             "pci_address": gpu.function.address if gpu.function else "",
             "vram_bytes": gpu.spec.vram_bytes,
             "driver_version": self._machine.profile.host.driver_version,
@@ -128,7 +145,7 @@ class Context:
         index = arguments[0]
         if self._gpu is not None:
             raise Refused(Status.INVALID_VALUE, "this context has a device already")
-        if index >= len(self._machine.gpus) or not self._machine.gpus[index].reachable:
+        if index >= len(self._machine.gpus) or not self._machine.gpus[index].driven:
             raise Refused(Status.NO_DEVICE, f"no device {index}")
         self._gpu = self._machine.gpus[index]
         self._generation = self._gpu.generation
@@ -165,7 +182,9 @@ class Context:
 
     def _give_back(self, gpu: SimGpu, address: int, nbytes: int) -> None:
         if self._machine.hooks.agree("free", gpu.index, address, nbytes):
-            gpu.memory.clear(address, gpu.heap.release(address))
+            taken = gpu.heap.release(address)
+            if self._machine.hooks.agree("scrub", gpu.index, address, taken):
+                gpu.memory.clear(address, taken)
 
     def _host_alloc(self, arguments: tuple[int, ...]) -> Answer:
         nbytes, pinned = arguments[:2]
@@ -301,8 +320,8 @@ class Context:
         gpu = self._gpu
         if gpu is None:
             raise Refused(Status.NOT_OPEN, "no device is open")
-        if not gpu.reachable:
-            raise Refused(Status.DEVICE_LOST, "the device does not answer")
+        if not gpu.driven:
+            raise Refused(Status.DEVICE_LOST, "the device does not answer, or was taken from this driver")
         if gpu.generation != self._generation:
             raise Refused(Status.CONTEXT_LOST, "the device was reset or came back; open it again")
         return gpu

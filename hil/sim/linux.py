@@ -1,26 +1,31 @@
-"""The simulated machine's face when it runs Linux: sysfs and procfs, events and kernel log."""
+"""The simulated machine's face when it runs Linux: sysfs and procfs, events, kernel log, and its way to sleep."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hil.sim.linux_aer import LinuxAer
 from hil.sim.linux_pci import LinuxPci
+from hil.sim.linux_sleep import LinuxSleep
 from hil.sim.linux_thunderbolt import LinuxThunderbolt
 from hil.sim.topology import root_address
 
 if TYPE_CHECKING:
     from hil.hosts.base import Completed
+    from hil.sim.faults.base import Training
     from hil.sim.machine import Function, Machine, SimEnclosure
 
 
 class LinuxFace:
-    """Implements `hil.sim.machine.Face`. Nothing here needs a command: everything is a file."""
+    """Implements `hil.sim.machine.Face`. Nothing but sleep needs a command: everything else is a file."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._pci = LinuxPci(machine)
         self._thunderbolt = LinuxThunderbolt(machine, self._pci)
+        self._aer = LinuxAer(machine)
+        self._sleep = LinuxSleep(machine)
         self._domains_up = False
 
     def boot(self) -> None:
@@ -35,6 +40,7 @@ class LinuxFace:
             "/sys/class/dmi/id/sys_vendor": host.model.split(" ", 1)[0],
         }.items():
             machine.tree.add(path, f"{text}\n")
+        self._sleep.boot()
         machine.log(f"Linux version {host.os_version} ({host.arch})")
         if host.driver_version:
             machine.tree.add("/sys/module/nvidia/version", f"{host.driver_version}\n")
@@ -65,6 +71,33 @@ class LinuxFace:
             self._pci.link_down(root_address(self._machine, enclosure.port))
         self._thunderbolt.detach(enclosure)
 
-    def run(self, argv: Sequence[str]) -> tuple[Completed, float] | None:  # noqa: ARG002  (the machine's contract)
-        """No command is installed."""
-        return None
+    def link_retrained(self, enclosure: SimEnclosure, before: Training) -> None:
+        """The link of an enclosure is another than `before`."""
+        self._thunderbolt.retrained(enclosure, before)
+
+    def errors_counted(self, function: Function, kind: str, times: int) -> None:
+        """A function noticed an error of the bus."""
+        self._aer.report(function, kind, times)
+
+    def function_fell(self, function: Function) -> None:
+        """A function stopped answering."""
+        self._pci.lost(function)
+
+    def slept(self) -> None:
+        """The host fell asleep."""
+        self._sleep.slept()
+
+    def woke(self) -> None:
+        """The host is awake again."""
+        self._sleep.woke()
+
+    def crashed(self, report: str) -> None:
+        """The host is up again; firmware kept the last lines of the log that it died with."""
+        self._machine.tree.add("/sys/fs/pstore/dmesg-efi-1", f"Panic#1 Part1\n{report}\n")
+
+    def approve(self, state: str) -> None:
+        """Nothing: Linux knows no driver extensions."""
+
+    def run(self, argv: Sequence[str]) -> tuple[Completed, float] | None:
+        """Run ``rtcwake``; nothing else is installed."""
+        return self._sleep.run(argv)

@@ -10,6 +10,7 @@ import errno
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hil.sim import aer
 from hil.sim import config_space as layout
 from hil.sim.linux_attributes import READ_WRITE, Folder, number, refused
 from hil.sim.tree import File
@@ -22,16 +23,10 @@ RESET_LIMIT = 60.0
 RESET_NOISE = 1.0
 """Seconds after which it says so (PCI_RESET_WAIT)."""
 _SPEEDS = {1: "2.5", 2: "5.0", 3: "8.0", 4: "16.0", 5: "32.0", 6: "64.0"}
-_CORRECTABLE = ("RxErr", "BadTLP", "BadDLLP", "Rollover", "Timeout", "NonFatalErr", "CorrIntErr", "HeaderOF")
-_UNCORRECTABLE = (
-    *("Undefined", "DLP", "SDES", "TLP", "FCP", "CmpltTO", "CmpltAbrt", "UnxCmplt", "RxOF", "MalfTLP"),
-    *("ECRC", "UnsupReq", "ACSViol", "UncorrIntErr", "BlockedTLP", "AtomicOpBlocked", "TLPBlockedErr"),
-    "PoisonTLPBlocked",
-)
 _SEVERITIES = {
-    "correctable": ("COR", _CORRECTABLE),
-    "fatal": ("FATAL", _UNCORRECTABLE),
-    "nonfatal": ("NONFATAL", _UNCORRECTABLE),
+    "correctable": ("COR", tuple(aer.CORRECTABLE)),
+    "fatal": ("FATAL", tuple(aer.UNCORRECTABLE)),
+    "nonfatal": ("NONFATAL", tuple(aer.UNCORRECTABLE)),
 }
 _BAR_FLAGS, _WIDE_BAR_FLAGS = 0x40200, 0x14220C
 """Memory, aligned to its size; the wide ones also prefetchable and 64-bit (include/linux/ioport.h)."""
@@ -166,11 +161,11 @@ def _reset(machine: Machine, function: Function, methods: list[str]) -> float:
         plan = machine.reset(function, kind, restores_config=True)
         what = f"{function.driver or 'pci'} {function.address}"
         after = "FLR" if kind == "flr" else "bus reset"
-        if plan.succeeds and plan.retry_status_for <= RESET_LIMIT:
+        if plan.succeeds and plan.seconds + plan.retry_status_for <= RESET_LIMIT:
             if plan.retry_status_for > RESET_NOISE:
                 machine.log(f"{what}: not ready 1023ms after {after}; waiting")
             return spent + plan.seconds + plan.retry_status_for
-        spent += plan.seconds
+        spent += min(plan.seconds, RESET_LIMIT)
         machine.log(f"{what}: not ready 65535ms after {after}; giving up")
     raise refused(errno.ENOTTY)
 
@@ -188,6 +183,8 @@ def _resources(function: Function) -> str:
         _BRIDGE_RESOURCES if config.is_bridge else _RESOURCES
     )
     for bar, size in config.bar_sizes.items():
+        if not config.assigned(bar):
+            continue
         start = config.placed(bar)
         flags = _WIDE_BAR_FLAGS if layout.is_wide(bar) else _BAR_FLAGS
         lines[bar] = f"{start:#018x} {start + size - 1:#018x} {flags:#018x}"

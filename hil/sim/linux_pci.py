@@ -83,6 +83,8 @@ class LinuxPci:
             link(self._tree, f"{BUS}/devices/{address}", folder.path)
             driver = self._match(function)
             function.driver = ""
+            if function.role == "vga" and not config.assigned(1):
+                driver = self._without_memory(function, driver)
             if driver:
                 self._take(function, driver)
                 if function.role == "vga" and machine.booted:
@@ -92,6 +94,17 @@ class LinuxPci:
             for function in functions:
                 machine.tell("add", "pci", function.address)
 
+    def _without_memory(self, function: Function, driver: str) -> str:
+        """Who takes a card whose BAR 1 got no address: nobody; NVIDIA's driver says why."""
+        log, address = self._machine.log, function.address
+        size = function.config.bar_sizes[1]
+        log(f"pci {address}: BAR 1 [mem size {size:#010x} 64bit pref]: can't assign; no space")
+        if driver:
+            log("NVRM: This PCI I/O region assigned to your NVIDIA device is invalid:")
+            log(f"NVRM: BAR1 is 0M @ 0x0 (PCI:{address})")
+            log(f"nvidia {address}: probe with driver nvidia failed with error -1")
+        return ""
+
     def detach(self, functions: Sequence[Function], *, surprise: bool) -> None:
         """Functions are gone."""
         machine = self._machine
@@ -99,9 +112,8 @@ class LinuxPci:
             for above in _above(functions):
                 self.link_down(above)
             for function in functions:
-                if function.role == "vga" and function.driver == "nvidia":
-                    slot = function.address.split(".")[0]
-                    machine.log(f"NVRM: Xid (PCI:{slot}): 79, GPU has fallen off the bus.")
+                if function.role == "vga" and not function.fallen:
+                    self.lost(function)
         self._unlink_controllers(functions)
         self._occupied.difference_update(function.address for function in functions)
         for function in reversed(functions):
@@ -110,6 +122,12 @@ class LinuxPci:
             self._tree.remove(f"{BUS}/devices/{function.address}")
             self._tree.remove(self._paths.pop(function.address, ""))
             machine.tell("remove", "pci", function.address)
+
+    def lost(self, function: Function) -> None:
+        """A GPU does not answer any more; NVIDIA's driver says so, if it has it."""
+        if function.driver == "nvidia":
+            slot = function.address.split(".")[0]
+            self._machine.log(f"NVRM: Xid (PCI:{slot}): 79, GPU has fallen off the bus.")
 
     def link_down(self, port_address: str) -> None:
         """The link below a port is gone; pciehp says so once."""

@@ -14,6 +14,7 @@ from hil.sim.linux_attributes import Folder, link, number, refused
 from hil.sim.topology import controller_address
 
 if TYPE_CHECKING:
+    from hil.sim.faults.base import Training
     from hil.sim.linux_pci import LinuxPci
     from hil.sim.machine import Machine, SimEnclosure
 
@@ -48,7 +49,7 @@ class LinuxThunderbolt:
             domain = self._enter(name, self._pci.path(controller_address(port)))
             domain.show("security", "user")
             domain.show("iommu_dma_protection", "1")
-            domain.show("deauthorization", "1")
+            domain.show("deauthorization", str(int(self._machine.profile.host.deauthorization)))
             domain.show("uevent", "DEVTYPE=thunderbolt_domain")
             host = self._enter(f"{port}-0", domain.path)
             host.show("authorized", "1")
@@ -76,12 +77,11 @@ class LinuxThunderbolt:
         router.show("device_name", spec.name)
         router.show("generation", str(generation))
         router.show("nvm_version", spec.firmware or "0.0")
-        training = enclosure.training
         for way in ("rx", "tx"):
-            router.show(f"{way}_speed", f"{int(training.lane_gbps if training else 0)}.0 Gb/s")
-            router.show(f"{way}_lanes", str(training.lanes if training else 0))
+            router.show(f"{way}_speed", lambda: f"{int(_link(enclosure)[0])}.0 Gb/s")
+            router.show(f"{way}_lanes", lambda: str(_link(enclosure)[1]))
         router.show("uevent", _uevent(spec.kind, "hub"))
-        router.show("unique_id", unique_id(int(enclosure.uid, 16), generation=generation))
+        router.show("unique_id", lambda: unique_id(int(enclosure.uid, 16), generation=generation))
         router.show("vendor", f"{spec.vendor_id:#x}")
         router.show("vendor_name", spec.vendor)
         machine.log(f"thunderbolt {name}: new device found, vendor={spec.vendor_id:#x} device={spec.device_id:#x}")
@@ -102,6 +102,20 @@ class LinuxThunderbolt:
                 self._machine.log(f"thunderbolt {name}: {kind} disconnected")
                 self._tell("remove", name)
 
+    def retrained(self, enclosure: SimEnclosure, before: Training) -> None:
+        """An enclosure's link is another than `before`: the attributes tell, and an event says that they changed.
+
+        The kernel prints no line of a link that got better or slower; only where lanes cannot be bonded again
+        (`tb_switch_lane_bonding_enable` in switch.c).
+        """
+        if enclosure.training is not None and enclosure.training.lanes < before.lanes:
+            route, adapter = "0", FIRST_ADAPTER
+            if enclosure.spec.behind:
+                route, adapter = self._route(enclosure)[1].split("-")[1], ONWARD_ADAPTER
+            controller = controller_address(enclosure.port)
+            self._machine.log(f"thunderbolt {controller}: {route}:{adapter}: timeout enabling lane bonding")
+        self._tell("change", self._shown[enclosure][0])
+
     def _show_retimer(self, name: str, above: str) -> None:
         folder = self._enter(name, above)
         folder.show("vendor", f"{INTEL:#x}")
@@ -115,6 +129,8 @@ class LinuxThunderbolt:
         value = number(data)
         if value > _MOST_AUTHORIZED or bool(value) == bool(enclosure.authorized):
             raise refused(errno.EINVAL)
+        if not value and not self._machine.profile.host.deauthorization:
+            raise refused(errno.EPERM)  # `tb_domain_disapprove_switch` in domain.c
         front = self._machine.enclosure(enclosure.spec.behind)
         # 2 is a challenge with a key; none was ever written to these routers.
         if value and (value == _MOST_AUTHORIZED or (front is not None and not front.authorized)):
@@ -151,6 +167,12 @@ class LinuxThunderbolt:
     def _tell(self, action: str, name: str) -> None:
         if self._machine.booted:
             self._machine.tell(action, "thunderbolt", name)
+
+
+def _link(enclosure: SimEnclosure) -> tuple[float, int]:
+    """Gb/s of a lane, and lanes."""
+    training = enclosure.training
+    return (training.lane_gbps, training.lanes) if training else (0.0, 0)
 
 
 def _uevent(kind: str, usb4_type: str) -> str:

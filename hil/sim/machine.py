@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from hil.errors import UsageError
 from hil.hosts.base import Event, LogLine
 from hil.model import MIB, HostFacts
-from hil.sim import topology
+from hil.sim import aer, topology
+from hil.sim.absence import Absence
 from hil.sim.clock import VirtualClock
-from hil.sim.faults.base import Fault, Identity, ResetPlan, Training
+from hil.sim.faults.base import Chunk, Departure, Fault, Identity, ResetPlan, Training
 from hil.sim.hooks import Hooks
 from hil.sim.memory import Heap, SharedMemory
-from hil.sim.parts import Face, Function, SimEnclosure, SimGpu
+from hil.sim.parts import Carrier, Face, Function, SimEnclosure, SimGpu
 from hil.sim.profile import Profile
 from hil.sim.tree import VirtualTree
 
@@ -51,7 +53,12 @@ class Machine:
         """Called with every event that the host announces."""
         self.on_change: list[Callable[[], None]] = []
         """Called when functions came, went or were reset: what was opened before may be lost."""
+        self.carrier: Carrier | None = None
+        """What moves chunks, once it is there."""
         self.booted = False
+        self.absence = Absence(self)
+        """Whether the host itself is away: asleep, or starting again."""
+        self._silent = False
         self._fixed: list[Function] = []
         """Functions that are part of the machine or sit in its slots: a rescan finds them again."""
         self.hooks = Hooks(())
@@ -63,20 +70,18 @@ class Machine:
         self.face = _face(self)
         self.face.boot()
         self._fixed = topology.root_functions(self)
-        for gpu in self.gpus:
-            if gpu.enclosure is None:
-                self._fixed += topology.slot_functions(self, gpu)
         self._bring_up(self._fixed, event=False)
-        for enclosure in self.enclosures:
-            self._begin_attach(enclosure)
-            self._show_router(enclosure)
-            self._show_functions(enclosure, Identity(enclosure.spec.name, enclosure.spec.uid, event=False))
+        self.start(self.enclosures, self.gpus)
         self.booted = True
         for fault in self.hooks.faults:
             fault.armed()
 
     def _checked(self, faults: Sequence[Fault]) -> Sequence[Fault]:
+        system = self.profile.host.system
         for fault in faults:
+            if system not in fault.systems:
+                where = " or ".join(fault.systems)
+                raise UsageError(f"fault {fault.name} happens on {where}, and this machine runs {system}")
             gpu = fault.parameters.gpu
             if gpu is not None and gpu >= len(self.gpus):
                 # It would never strike, and a run that passes would say nothing.
@@ -84,6 +89,35 @@ class Machine:
                     f"fault {fault.name}: gpu = {gpu}: this machine has {len(self.gpus)} GPUs, counted from 0"
                 )
         return faults
+
+    def start(self, enclosures: Sequence[SimEnclosure], cards: Sequence[SimGpu]) -> None:
+        """Enumerate, as at the boot, what is in slots (of `cards`) and what `enclosures` bring; nothing is told."""
+        with self._told(event=False):
+            found = [f for gpu in cards if gpu.enclosure is None for f in topology.slot_functions(self, gpu)]
+            slots = [f for f in found if f.address not in self.functions]  # their ports stay with the host
+            self._fixed += slots
+            self._bring_up(slots, event=False)
+            for enclosure in enclosures:
+                self._begin_attach(enclosure)
+                self._show_router(enclosure)
+                self._show_functions(enclosure, Identity(enclosure.spec.name, enclosure.spec.uid, event=False))
+
+    def stop(self) -> tuple[list[SimEnclosure], list[SimGpu]]:
+        """Forget, without a word, all that `start` enumerates; what that was."""
+        with self._told(event=False):
+            enclosures = [enclosure for enclosure in self.enclosures if enclosure.attached]
+            cards = [gpu for gpu in self.gpus if gpu.function is not None]
+            slots = [f for f in self._fixed if f.gpu is not None]
+            self._fixed = [f for f in self._fixed if f not in slots]
+            for function in [*slots, *(f for e in enclosures for f in e.functions)]:
+                function.ready = False
+                self._lose(function)
+            self._take_down(slots, surprise=False)
+            for enclosure in enclosures:
+                enclosure.attached = False
+                enclosure.plugs += 1  # what it had still in store does not happen any more
+                self._hide(enclosure, list(enclosure.functions), event=False)
+        return enclosures, cards
 
     # What the host knows ----------------------------------------------------------------------------------------------
 
@@ -111,6 +145,8 @@ class Machine:
 
     def tell(self, action: str, subsystem: str, path: str) -> None:
         """Let the host announce that something came, went or changed."""
+        if self._silent:
+            return
         event = self.hooks.change_or_drop(
             "event", value=Event(action=action, subsystem=subsystem, path=path, time=self.host_time())
         )
@@ -128,9 +164,83 @@ class Machine:
         """Let `action` happen later; it does not move time by itself."""
         self.clock.at(seconds, action, daemon=True)
 
+    def land(self, chunk: Chunk) -> None:
+        """Let a chunk arrive now."""
+        if self.carrier is not None:
+            self.carrier.arrive(chunk)
+
+    def held(self, chunk: Chunk) -> bytes:
+        """What the place that `chunk` goes to holds now."""
+        return self.carrier.held(chunk) if self.carrier is not None else b""
+
+    def peek(self, gpu: int, address: int, nbytes: int) -> bytes:
+        """Cells of the card's memory as they are; what lies outside it is left out."""
+        return bytes(self.gpus[gpu].memory.view[max(address, 0) : max(address + nbytes, 0)])
+
+    def poke(self, gpu: int, address: int, data: bytes) -> None:
+        """Change cells of the card's memory; what lies outside it is left out."""
+        memory = self.gpus[gpu].memory
+        data, address = data[max(-address, 0) :], max(address, 0)
+        if address < memory.size:
+            memory.write(address, data[: memory.size - address])
+
+    def leak(self, gpu: int, nbytes: int) -> int:
+        """Take memory from the card that nobody gives back before it is reset; the bytes taken."""
+        heap = self.gpus[gpu].heap
+        address = heap.allocate(nbytes)
+        return 0 if address is None else heap.taken[address]
+
     def vram_bytes(self, gpu: int) -> int:
         """Size of the card's memory."""
         return self.gpus[gpu].memory.size
+
+    def gpu_indices(self, enclosure: str | None = None) -> tuple[int, ...]:
+        """Indices of all GPUs, or of those in the enclosure of that name, plugged in or not."""
+        holders = {gpu.index: gpu.enclosure for gpu in self.gpus}
+        return tuple(i for i, e in holders.items() if enclosure is None or (e is not None and e.spec.name == enclosure))
+
+    def gpu_at(self, address: str) -> int | None:
+        """Index of the GPU on whose card the function at BDF `address` is; `None` = on no card's."""
+        function = self.functions.get(address)
+        return None if function is None or function.gpu is None else function.gpu.index
+
+    def link_gbps(self, gpu: int) -> float | None:
+        """Gb/s of all lanes of the link of the enclosure that holds `gpu`, now; `None` for a card in a slot."""
+        enclosure = self.gpus[gpu].enclosure
+        if enclosure is None or enclosure.training is None:
+            return None
+        return enclosure.training.lane_gbps * enclosure.training.lanes
+
+    def retrain(self, gpu: int, *, lane_gbps: float | None = None, lanes: int | None = None) -> None:
+        """Let the link of the enclosure that holds `gpu` train anew, at most to what it can; `None` = as now."""
+        enclosure = self.gpus[gpu].enclosure
+        if enclosure is None or not enclosure.attached or enclosure.training is None or enclosure.best is None:
+            return
+        before, best = enclosure.training, enclosure.best
+        enclosure.training = replace(
+            before,
+            lane_gbps=min(lane_gbps or before.lane_gbps, best.lane_gbps),
+            lanes=min(lanes or before.lanes, best.lanes),
+        )
+        if enclosure.visible and enclosure.training != before:
+            self.face.link_retrained(enclosure, before)
+
+    def count_error(self, gpu: int, kind: str, count: int = 1) -> None:
+        """Let the function that notices the AER error `kind` on the way to `gpu` count and report it."""
+        aer.count(self, self.gpus[gpu], kind, count)
+
+    def fall_off(self, gpu: int) -> None:
+        """Let a GPU stop answering on the bus while its cable stays in; only a re-plug brings it back."""
+        card = self.gpus[gpu]
+        if card.function is None or card.function.fallen:
+            return
+        for function in self.functions.values():
+            if function.gpu is card:
+                function.ready, function.fallen = False, True
+        self.face.function_fell(card.function)
+        card.generation += 1
+        self._clear(card)
+        self._news()
 
     def remove(self, gpu: int) -> None:
         """Pull the cable of the enclosure that holds `gpu`, or the card out of its slot."""
@@ -144,6 +254,31 @@ class Machine:
                 function.ready = False
                 self._lose(function)
             self._take_down(pulled, surprise=True)
+
+    def replug(self, gpu: int, port: int | None = None) -> None:
+        """Plug the cable of the enclosure that holds `gpu` in again."""
+        enclosure = self.gpus[gpu].enclosure
+        if enclosure is not None and not self.why_not(enclosure, port):
+            self.attach(enclosure, port)
+
+    def rename(self, gpu: int, uid: str) -> None:
+        """Let the enclosure that holds `gpu` call itself `uid` from now on."""
+        enclosure = self.gpus[gpu].enclosure
+        if enclosure is not None:
+            enclosure.uid = uid
+
+    def uid(self, gpu: int) -> str:
+        """What the enclosure that holds `gpu` calls itself now; empty for a card in a slot."""
+        enclosure = self.gpus[gpu].enclosure
+        return "" if enclosure is None else enclosure.uid
+
+    def crash(self, seconds: float, report: str) -> None:
+        """Let the host panic, and be up again after `seconds`."""
+        self.absence.crash(seconds, report)
+
+    def approve(self, state: str) -> None:
+        """Let TinyGPU's driver extension be in `state`."""
+        self.face.approve(state)
 
     # Plug -------------------------------------------------------------------------------------------------------------
 
@@ -166,18 +301,22 @@ class Machine:
 
     def detach(self, enclosure: SimEnclosure) -> None:
         """Pull an enclosure's cable: its cards are off the bus at once, the host notices a moment later."""
+        enclosure.waits = False
         if not enclosure.attached:
             return
         for behind in self.enclosures:
             if behind.spec.behind == enclosure.spec.name:
                 self.detach(behind)
         enclosure.attached = False
+        departure = Departure(enclosure.spec.name, [g.index for g in self.gpus if g.enclosure is enclosure])
+        self.hooks.tell("departure", departure)
         self.hooks.tell("detach", enclosure.spec.name)
         gone = list(enclosure.functions)
         for function in gone:
             function.ready = False
             self._lose(function)
-        self.clock.at(DETACH_SECONDS, lambda: self._hide(enclosure, gone))
+        seconds = DETACH_SECONDS + departure.seconds
+        self.clock.at(seconds, lambda: self._hide(enclosure, gone, event=departure.event))
 
     def attach(self, enclosure: SimEnclosure, port: int | None = None) -> None:
         """Plug an enclosure's cable in, into `port` if given. Link training and enumeration take their time."""
@@ -185,18 +324,56 @@ class Machine:
             return
         if port is not None:
             enclosure.port = port
+        enclosure.waits = not enclosure.powered
+        if enclosure.waits:
+            return
+        if enclosure.visible or enclosure.functions:
+            # The host has not noticed yet that it was away; it does now.
+            self._hide(enclosure, list(enclosure.functions), event=True)
         self._begin_attach(enclosure)
-        identity = Identity(enclosure.spec.name, enclosure.spec.uid)
-        self.hooks.tell("attach", identity)
-        enclosure.uid = identity.uid
+        identity = self._identity(enclosure)
         seconds = ROUTER_SECONDS + identity.seconds
         plug = enclosure.plugs
-        self.clock.at(seconds, lambda: self._show_router(enclosure) if enclosure.plugs == plug else None)
+
+        def show() -> None:
+            if enclosure.plugs == plug:
+                self._show_router(enclosure, event=identity.event)
+
+        self.clock.at(seconds, show)
         if identity.gpus_present:
             self._tunnel(enclosure, identity, seconds + TUNNEL_SECONDS)
         for behind in self.enclosures:
             if behind.spec.behind == enclosure.spec.name:
                 self.attach(behind, enclosure.port)
+
+    def _identity(self, enclosure: SimEnclosure) -> Identity:
+        """What `enclosure` comes back as; it shows itself so from now on."""
+        cards = [gpu for gpu in self.gpus if gpu.enclosure is enclosure]
+        identity = Identity(enclosure.spec.name, enclosure.spec.uid, cards=[gpu.own_identity() for gpu in cards])
+        self.hooks.tell("attach", identity)
+        enclosure.uid, enclosure.slot, enclosure.usb_present = identity.uid, identity.slot, identity.usb_present
+        enclosure.bridges = identity.bridges
+        for card in identity.cards:
+            self.gpus[card.gpu].identity = card
+        elsewhere = identity.port is not None and identity.port != enclosure.port and not enclosure.spec.behind
+        taken = [e.port for e in self.enclosures if e.attached and e is not enclosure]
+        if elsewhere and identity.port in range(self.profile.host.ports) and identity.port not in taken:
+            assert identity.port is not None  # noqa: S101  (just asked)
+            enclosure.port = identity.port
+        return identity
+
+    def power(self, enclosure: SimEnclosure, *, on: bool) -> None:
+        """Cut an enclosure's supply or give it back: link and cards go and come, and what they had latched is gone."""
+        if on == enclosure.powered:
+            return
+        enclosure.powered = on
+        waits = enclosure.waits if on else enclosure.attached
+        if not on:
+            self.detach(enclosure)
+        enclosure.waits = waits and not on
+        self.hooks.tell("supply", enclosure.spec.name, on)
+        if waits and on and not self.why_not(enclosure, None):
+            self.attach(enclosure)
 
     def remove_function(self, address: str) -> None:
         """The operating system lets go of a function and all below it (Linux: ``remove``)."""
@@ -233,11 +410,11 @@ class Machine:
 
     def rescan(self) -> None:
         """The operating system looks for functions that are there but not known (Linux: ``rescan``)."""
-        fixed = [f for f in self._fixed if f.address not in self.functions]
+        fixed = [f for f in self._fixed if f.address not in self.functions and not f.fallen]
         if fixed:
             self._bring_up(fixed, event=True)
         for enclosure in self.enclosures:
-            missing = [f for f in enclosure.functions if f.address not in self.functions]
+            missing = [f for f in enclosure.functions if f.address not in self.functions and not f.fallen]
             if enclosure.attached and enclosure.visible and enclosure.authorized and missing:
                 self._bring_up(missing, event=True)
 
@@ -268,22 +445,33 @@ class Machine:
 
         self.clock.at(seconds, come_up)
 
-    def _show_router(self, enclosure: SimEnclosure) -> None:
+    def _show_router(self, enclosure: SimEnclosure, *, event: bool = True) -> None:
         if enclosure.attached and not enclosure.visible:
             enclosure.visible = True
-            self.face.router_attached(enclosure)
+            with self._told(event=event):
+                self.face.router_attached(enclosure)
 
     def _show_functions(self, enclosure: SimEnclosure, identity: Identity) -> None:
         if enclosure.attached and enclosure.authorized and not enclosure.functions:
             enclosure.functions = topology.enclosure_functions(self, enclosure)
             self._bring_up(enclosure.functions, event=identity.event)
 
-    def _hide(self, enclosure: SimEnclosure, gone: list[Function]) -> None:
+    def _hide(self, enclosure: SimEnclosure, gone: list[Function], *, event: bool) -> None:
         enclosure.functions = [f for f in enclosure.functions if f not in gone]
-        self._take_down(gone, surprise=True)
-        if enclosure.visible and not enclosure.attached:
-            enclosure.visible = False
-            self.face.router_detached(enclosure)
+        with self._told(event=event):
+            self._take_down(gone, surprise=True)
+            if enclosure.visible and not enclosure.attached:
+                enclosure.visible = False
+                self.face.router_detached(enclosure)
+
+    @contextmanager
+    def _told(self, *, event: bool) -> Iterator[None]:
+        """Whether the host announces what happens within."""
+        before, self._silent = self._silent, self._silent or not event
+        try:
+            yield
+        finally:
+            self._silent = before
 
     def _bring_up(self, functions: Sequence[Function], *, event: bool) -> None:
         for function in functions:
@@ -314,10 +502,18 @@ class Machine:
         for listener in list(self.on_change):
             listener()
 
-    def _clear(self, gpu: SimGpu) -> None:
+    def _clear(self, gpu: SimGpu, *, vram: bool = True, contexts: bool = True) -> None:
         # What loses power forgets; a driver scrubs what a reset left. Either way nobody reads the last owner's data.
-        gpu.memory.clear(0, gpu.memory.size)
-        gpu.heap = Heap(gpu.spec.vram_bytes, reserved=gpu.heap.reserved)
+        if vram:
+            gpu.memory.clear(0, gpu.memory.size)
+        if contexts:
+            gpu.heap = Heap(gpu.spec.vram_bytes, reserved=gpu.heap.reserved)
+
+    def interrupt(self, gpu: SimGpu, *, vram: bool, contexts: bool) -> None:
+        """A card was reset or slept: its memory (`vram`) and what was open on it (`contexts`) are lost, or not."""
+        gpu.generation += contexts
+        self._clear(gpu, vram=vram, contexts=contexts)
+        self._news()
 
     def _is_below(self, function: Function, address: str) -> bool:
         at: str | None = function.address
@@ -334,11 +530,16 @@ class Machine:
         """Config space as the bus answers: all ones where nobody does."""
         if not function.ready:
             data = b"\xff" * size
-        elif self.clock.now() < function.retry_until:
+        elif self._retries(function):
             data = (RETRY_STATUS.to_bytes(4, "little") + b"\xff" * 4096)[offset : offset + size]
         else:
             data = function.config.read(offset, size)
         return self.hooks.change("config_read", function.address, offset, value=data)
+
+    def _retries(self, function: Function) -> bool:
+        # Asked by the clock too: who waited for just so long must not find the timer that is due now still to come.
+        function.retrying = function.retrying and self.clock.now() < function.retry_until
+        return function.retrying
 
     def config_write(self, function: Function, offset: int, data: bytes) -> None:
         """Write config space; lost where nobody listens."""
@@ -351,7 +552,7 @@ class Machine:
     def bar_read(self, function: Function, bar: int, offset: int, size: int) -> bytes:
         """Read a BAR: 0 registers, 1 memory. All ones where nobody answers or memory decoding is off."""
         gpu = function.gpu
-        if gpu is None or not function.ready or not function.config.decodes(bar):
+        if gpu is None or not function.ready or self._retries(function) or not function.config.decodes(bar):
             data = b"\xff" * size
         elif function.role != "vga" or bar not in (0, 1):
             data = bytes(size)  # registers that nothing is known about
@@ -370,7 +571,7 @@ class Machine:
         changed = self.hooks.change_or_drop("bar_write", function.address, bar, offset, value=data)
         if changed is None or gpu is None or function.role != "vga":
             return
-        if not function.ready or not function.config.decodes(bar):
+        if not function.ready or self._retries(function) or not function.config.decodes(bar):
             return
         if bar == 1:
             self.vram_write(gpu, offset, changed)
@@ -392,7 +593,7 @@ class Machine:
 
     def bar_size(self, function: Function, bar: int) -> int:
         """Size of a BAR in bytes; 0 = there is none."""
-        return function.config.bar_sizes.get(bar, 0)
+        return function.config.bar_sizes.get(bar, 0) if function.config.assigned(bar) else 0
 
     def reset(self, function: Function, kind: str, *, restores_config: bool) -> ResetPlan:
         """Begin a reset: the function does not answer for ``plan.seconds``, then it has forgotten everything.
@@ -401,13 +602,15 @@ class Machine:
         """
         plan = ResetPlan(function.address, kind, RESET_SECONDS, restores_config=restores_config)
         self.hooks.tell("reset", plan)
+        plan.succeeds = plan.succeeds and not function.fallen
         saved = function.config.snapshot()
         function.ready = False
         gpu = function.gpu if function.role == "vga" else None
         if gpu is not None:
-            gpu.generation += 1
-            self._clear(gpu)
-            self._news()
+            self.interrupt(gpu, vram=not plan.vram_survives, contexts=not plan.context_survives)
+
+        def settle(function: Function) -> None:
+            self._retries(function)
 
         def done() -> None:
             if self.functions.get(function.address) is not function:
@@ -415,8 +618,12 @@ class Machine:
             function.config.reset()
             if plan.restores_config:
                 function.config.restore(saved)
+            for offset, held in plan.config.items():
+                function.config.overwrite(offset, held)
             function.ready = True
+            function.retrying = plan.retry_status_for > 0
             function.retry_until = self.clock.now() + plan.retry_status_for
+            self.clock.at(plan.retry_status_for, lambda: settle(function))
             if gpu is not None:
                 gpu.power_on()
             self._news()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hil.hosts.base import Completed
 from hil.sim import macos_profiler, macos_registry, macos_report
+from hil.sim.macos_registry import BUNDLE
+from hil.sim.macos_sleep import EPOCH, MacSleep
 
 if TYPE_CHECKING:
+    from hil.sim.faults.base import Training
     from hil.sim.machine import Function, Machine, SimEnclosure
 
 Ran = tuple[Completed, float]
 QUICK = 0.01
 """Seconds that a small command takes."""
 _EX_USAGE = 64
+ENABLED = "activated enabled"
+"""State of an extension that works."""
 
 
 class MacFace:
@@ -26,11 +33,13 @@ class MacFace:
         default = "activated enabled" if host.driver_version else ""
         self.extension = default if host.extension is None else host.extension
         """State of TinyGPU's driver extension, as ``systemextensionsctl`` names it; empty = not installed."""
+        self._sleep = MacSleep(machine)
         self._commands: dict[str, Callable[[Sequence[str]], Ran]] = {
             "system_profiler": lambda argv: macos_report.run(machine, argv),
             "ioreg": lambda argv: macos_registry.run(machine, argv),
             "systemextensionsctl": self._extensions,
             "sysctl": self._sysctl,
+            "pmset": lambda argv: (self._sleep.pmset(argv), QUICK),
             "sw_vers": self._versions,
         }
 
@@ -48,7 +57,8 @@ class MacFace:
     def functions_attached(self, functions: Sequence[Function], *, event: bool) -> None:
         """PCI functions were enumerated."""
         for function in functions:
-            if function.role == "vga" and self.extension == "activated enabled":
+            function.driver = self._driver(function)
+            if function.role == "vga" and function.driver:
                 self._machine.log(f"TinyGPU: started on {_ids(function)} at {_place(function)}")
         if event:
             for function in functions:
@@ -65,6 +75,47 @@ class MacFace:
     def router_detached(self, enclosure: SimEnclosure) -> None:
         """A router is gone."""
         self._tell("remove", "thunderbolt", macos_profiler.router_name(self._machine, enclosure))
+
+    def link_retrained(self, enclosure: SimEnclosure, before: Training) -> None:
+        """Nothing is said: ``system_profiler`` and ``ioreg`` show the new link to whoever asks."""
+
+    def errors_counted(self, function: Function, kind: str, times: int) -> None:
+        """Nothing is said and nobody counts: macOS has no AER counters. The status registers keep it, uncleared."""
+
+    def function_fell(self, function: Function) -> None:
+        """Nothing is said: the extension finds out when it reads all ones."""
+
+    def slept(self) -> None:
+        """The Mac fell asleep."""
+        self._sleep.slept()
+
+    def woke(self) -> None:
+        """The Mac is awake again."""
+        self._sleep.woke()
+
+    def crashed(self, report: str) -> None:
+        """The Mac is up again, and its panic report lies where they all lie."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(EPOCH + self._machine.clock.now()))
+        host = self._machine.profile.host
+        head = {"bug_type": "210", "timestamp": f"{stamp}.00 +0000", "os_version": f"macOS {host.os_version}"}
+        body = {"product": host.model_id, "build": host.os_build, "panicString": report}
+        name = f"panic-full-{stamp.replace(' ', '-').replace(':', '')}.0002.panic"
+        text = f"{json.dumps(head)}\n{json.dumps(body, indent=2)}\n"
+        self._machine.tree.add(f"/Library/Logs/DiagnosticReports/{name}", text)
+
+    def approve(self, state: str) -> None:
+        """The user, or an update, changed what the driver extension may do."""
+        self.extension = state
+        for function in list(self._machine.functions.values()):
+            driver = self._driver(function)
+            if driver != function.driver:
+                self._machine.drive(function, driver)
+
+    def _driver(self, function: Function) -> str:
+        """Who takes a function: the extension only where it is enabled and finds the card's memory."""
+        if function.role != "vga":
+            return function.driver
+        return BUNDLE if self.extension == ENABLED and function.config.assigned(1) else ""
 
     def run(self, argv: Sequence[str]) -> Ran | None:
         """Run one of the commands known here, by name or by path."""
@@ -101,6 +152,7 @@ class MacFace:
             "hw.machine": host.arch,
             "kern.bootsessionuuid": self._machine.boot_id.upper(),
             "kern.hostname": self._machine.facts().hostname,
+            "kern.waketime": self._sleep.wake_time(),
             "kern.osproductversion": host.os_version,
             "kern.osrelease": self._kernel_release(),
             "kern.osversion": host.os_build,

@@ -126,7 +126,7 @@ def _pci(machine: Machine, function: Function, name: str) -> Entry:
         driver["CFBundleIdentifier"] = "com.apple.iokit.IOPCIFamily"
         driver[CHILDREN] = [_pci(machine, f, _name(f)) for f in below]
         entry[CHILDREN] = [driver]
-    elif function.role == "vga" and machine.profile.host.driver_version:
+    elif function.role == "vga" and function.driver:
         driver = _entry("tinygpu", "IOUserService")
         driver |= {"IOUserServerName": BUNDLE, "CFBundleIdentifier": BUNDLE, "IOUserClass": "TinyGPUDriver"}
         entry[CHILDREN] = [driver]

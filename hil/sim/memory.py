@@ -38,6 +38,7 @@ class SharedMemory:
         # In blocks, kept here because macOS cannot tell. A dirty block may hold something else than zeros.
         self._dirty: set[int] = set()
         self._backed: set[int] = set()
+        self.closed = False
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write `data` at `offset`; what is written in another way is not known to `clear`."""
@@ -64,6 +65,7 @@ class SharedMemory:
 
     def close(self) -> None:
         """Unmap and close."""
+        self.closed = True
         self.view.release()
         self._map.close()
         self._close_descriptor()

@@ -84,7 +84,7 @@ class Nvml:
         sensors = self._sensors
         self._of_card: Mapping[str, Callable[[Card, Values], Values]] = {
             "nvmlDeviceGetName": lambda card, _: {"text": card.gpu.spec.name},
-            "nvmlDeviceGetUUID": lambda card, _: {"text": card.gpu.spec.uuid},
+            "nvmlDeviceGetUUID": lambda card, _: {"text": card.gpu.identity.uuid},
             "nvmlDeviceGetSerial": lambda card, _: {"text": _serial(card)},
             "nvmlDeviceGetVbiosVersion": lambda card, _: {"text": _vbios(card)},
             "nvmlDeviceGetPciInfo_v3": lambda card, _: _pci_info(card.function),
@@ -160,7 +160,7 @@ class Nvml:
         return self._handle(cards[given["index"]])
 
     def _by_uuid(self, given: Values) -> Values:
-        return self._handle(next((card for card in self._cards() if card.gpu.spec.uuid == given["uuid"]), None))
+        return self._handle(next((card for card in self._cards() if card.gpu.identity.uuid == given["uuid"]), None))
 
     def _by_bus_id(self, given: Values) -> Values:
         match = _BUS_ID.fullmatch(given["bus_id"].lower())
@@ -234,7 +234,7 @@ def _is_workstation(card: Card) -> bool:
 
 
 def _digest(card: Card) -> bytes:
-    return hashlib.sha256(card.gpu.spec.uuid.encode()).digest()
+    return hashlib.sha256(card.gpu.identity.uuid.encode()).digest()
 
 
 def _serial(card: Card) -> str:

@@ -45,6 +45,11 @@ class HostSpec(Section):
     """Receptacles; each is a bus (macOS) or a domain (Linux) of its own."""
     driver_version: str = ""
     """TinyGPU's on macOS, NVIDIA's on Linux."""
+    preserve_video_memory: bool = False
+    """Whether NVIDIA's module was loaded with ``NVreg_PreserveVideoMemoryAllocations=1``: memory and contexts outlive a
+    sleep. Otherwise they are lost, as on macOS. Linux."""
+    deauthorization: bool = True
+    """Whether its domains let the authorization of an enclosure be revoked. Linux."""
     extension: str | None = None
     """State of TinyGPU's driver extension as ``systemextensionsctl`` names it (``activated waiting for user``); empty =
     not installed. Without this key: ``activated enabled`` where there is a `driver_version`. macOS."""

@@ -67,6 +67,8 @@ class Requests:
             clock.sleep(client, float(request["seconds"]))
             return {}, b""
         if do == "begin":
+            with clock.lock:
+                self._machine.absence.wait(client)  # nothing begins on a host that is not there
             pid = int(request["pid"])
             clock.begin(client, request["name"], float(request["deadline"]), lambda actor: self._expired(actor, pid))
             return {}, b""
@@ -76,6 +78,7 @@ class Requests:
         if do not in self._table:
             raise ValueError(f"no request {do!r}")
         with clock.lock:
+            self._machine.absence.wait(client)
             reply, data, seconds = self._table[do](request, payload)
         if seconds:
             what = request.get("path") or request.get("function") or " ".join(request.get("argv", ()))

@@ -51,6 +51,7 @@ class Server:
         self._tinygpu_taken = False
         self._tinygpu_free = machine.clock.signal()
         self._requests = Requests(machine, self._expired)
+        machine.absence.on_crash.append(self._crashed)
         self._services: dict[str, Callable[[socket.socket, str], None]] = {
             "host": self._host,
             "driver": lambda sock, client: serve_driver(machine, self._transfers, sock, client),
@@ -147,29 +148,24 @@ class Server:
 
     def _pull_or_push(self, order: dict[str, Any]) -> str:
         machine, do, name, port = self.machine, order.get("do"), str(order.get("enclosure")), order.get("port")
-        enclosure, after = machine.enclosure(name), order.get("after") or 0.0
+        enclosure = machine.enclosure(name)
         what = f"cannot {do} {name!r}: "
         if enclosure is None:
             return what + f"known: {', '.join(e.spec.name for e in machine.enclosures) or 'no enclosure'}"
-        if do not in ("attach", "detach"):
-            return what + "expected attach or detach"
-        if not (isinstance(after, (int, float)) and math.isfinite(after)):
-            return what + f"after = {after!r} is no number of seconds"
+        if do not in ("attach", "detach", "power off", "power on"):
+            return what + "expected attach, detach, power off or power on"
         if port is not None and not isinstance(port, int):
             return what + f"port = {port!r} is no number"
 
-        def act() -> None:
-            if do == "detach":
-                machine.detach(enclosure)
-            elif not machine.why_not(enclosure, port):
-                machine.attach(enclosure, port)
-
-        if after > 0:  # what hinders it now may be gone by then
-            machine.clock.at(after, act)
-            return ""
-        hindrance = machine.why_not(enclosure, port) if do == "attach" else ""
-        act()
-        return hindrance and what + hindrance
+        if do == "detach":
+            machine.detach(enclosure)
+        elif do != "attach":
+            machine.power(enclosure, on=do == "power on")
+        elif hindrance := machine.why_not(enclosure, port):
+            return what + hindrance
+        else:
+            machine.attach(enclosure, port)
+        return ""
 
     def _events(self, sock: socket.socket, client: str) -> None:
         machine = self.machine
@@ -234,6 +230,8 @@ class Server:
                 return {"actors": clock.actors()}
             case "now":
                 return {"now": clock.now()}
+            case "struck":
+                return {"struck": [fault.struck for fault in machine.hooks.faults]}
             case unknown:
                 return {"error": f"no order {unknown!r}"}
         return {"ok": True}
@@ -254,6 +252,15 @@ class Server:
                 send_frame(sock, notice)
         if not self._controllers:  # nobody is there to end it
             self._disconnect(actor.client)
+
+    def _crashed(self, seconds: float) -> None:
+        """The host panics: whoever has a connection to it, but for the controllers', loses it."""
+        for sock in self._controllers:
+            with contextlib.suppress(OSError):
+                send_frame(sock, {"notice": "down", "seconds": seconds, "now": self.machine.clock.now()})
+        controllers = {self._open[sock] for sock in self._controllers}
+        for client in set(self._open.values()) - controllers:
+            self._disconnect(client)
 
     def _host(self, sock: socket.socket, client: str) -> None:
         while True:

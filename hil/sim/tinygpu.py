@@ -9,6 +9,7 @@ memory is refused, so a driver gets as far as identifying the chip. Bytes are mo
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from hil.hosts.wires.frames import receive_exactly
 from hil.hosts.wires.tinygpu import MMIO_BURST_LIMIT, REQUEST, RESPONSE, Command
 from hil.sim.clock import Disconnected
 from hil.sim.config_space import SIZE
+from hil.sim.faults.base import HelperRequest
 from hil.sim.macos import MacFace
 
 if TYPE_CHECKING:
@@ -40,8 +42,11 @@ def serve_tinygpu(machine: Machine, sock: socket.socket, client: str) -> None:
         OSError: the connection broke.
 
     """
+    refused = False
+    with contextlib.suppress(Disconnected):  # the session's own end, once it has read what it was asked
+        refused = _ask(machine, client, "ACCEPT").refused
     with machine.clock.lock:
-        function = _first_gpu(machine)
+        function = None if refused else _first_gpu(machine)
     if function is None:
         _turn_away(sock)
         return
@@ -57,6 +62,8 @@ class Session:
         self._client = client
         self._function = function
         self._mapped: dict[int, int] = {}
+        self._wedged = False
+        """Whether the server hangs where it ought to end."""
 
     def serve(self) -> None:
         """Answer requests until the end."""
@@ -68,15 +75,26 @@ class Session:
             with contextlib.suppress(EOFError, Disconnected):
                 while True:
                     request = REQUEST.unpack(receive_exactly(self._sock, REQUEST.size))
-                    if self._gone():
+                    if not self._heeds(request[0], request[4]):
                         break
                     self._answer(*request)
         finally:
             with machine.clock.lock:
                 machine.on_change.remove(self._changed)
 
+    def _heeds(self, command: int, nbytes: int) -> bool:
+        """Whether the server goes on to answer; spends the time it takes until then."""
+        asked = _ask(self._machine, self._client, _name(command))
+        if asked.refused:
+            _refuse(self._sock, command, nbytes)
+        return not (asked.refused or self._gone())
+
     def _changed(self) -> None:
-        if self._gone():
+        if self._gone() and not self._wedged:
+            leaving = HelperRequest("EXIT")
+            self._machine.hooks.tell("helper", leaving)
+            self._wedged = math.isinf(leaving.delay)
+        if self._gone() and not self._wedged:
             # The server's process ends with the device: whoever waits for an answer reads the end of the stream.
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
@@ -193,10 +211,28 @@ def _first_gpu(machine: Machine) -> Function | None:
 def _turn_away(sock: socket.socket) -> None:
     with contextlib.suppress(EOFError):
         command, _, _, _, nbytes, _ = REQUEST.unpack(receive_exactly(sock, REQUEST.size))
-        if command in (Command.PROBE, Command.MMIO_WRITE):
-            _drop(sock, nbytes)  # unread bytes would turn the close into a reset of the connection
-        text = NO_DRIVER.encode()
-        sock.sendall(RESPONSE.pack(1, len(text), 0) + text)
+        _refuse(sock, command, nbytes)
+
+
+def _refuse(sock: socket.socket, command: int, nbytes: int) -> None:
+    if command in (Command.PROBE, Command.MMIO_WRITE):
+        _drop(sock, nbytes)  # unread bytes would turn the close into a reset of the connection
+    text = NO_DRIVER.encode()
+    sock.sendall(RESPONSE.pack(1, len(text), 0) + text)
+
+
+def _ask(machine: Machine, client: str, command: str) -> HelperRequest:
+    """Let faults have their say on a request, and spend the time they want it to take."""
+    with machine.clock.lock:
+        machine.absence.wait(client)
+        asked = HelperRequest(command)
+        machine.hooks.tell("helper", asked)
+    machine.clock.sleep(client, asked.delay, f"TinyGPU's server: {command}")
+    return asked
+
+
+def _name(command: int) -> str:
+    return Command(command).name if command in set(Command) else str(command)
 
 
 def _drop(sock: socket.socket, nbytes: int) -> None:

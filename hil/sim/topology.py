@@ -13,15 +13,18 @@ from hil.sim.config_space import (
     UPSTREAM_PORT,
     ConfigSpace,
 )
-from hil.sim.parts import Function, SimEnclosure, SimGpu
+from hil.sim.parts import NVIDIA, Function, SimEnclosure, SimGpu
+from hil.sim.profile import SLOTS
 
 if TYPE_CHECKING:
     from hil.sim.machine import Machine
 
-INTEL, APPLE, NVIDIA = 0x8086, 0x106B, 0x10DE
+INTEL, APPLE = 0x8086, 0x106B
 VGA, AUDIO, BRIDGE, USB4_HOST = 0x030000, 0x040300, 0x060400, 0x0C0340
 BUSES_A_PORT = 0x20
 """Bus numbers that firmware sets aside below each hot-plug port."""
+MOST_BRIDGES = 3
+"""That fit between an enclosure's first slot and its card, with the bus numbers that there are."""
 ONWARD = 4
 """Device number of the downstream port that leads on to the next enclosure; those of the slots are 1 … 3."""
 
@@ -93,13 +96,20 @@ def enclosure_functions(machine: Machine, enclosure: SimEnclosure) -> list[Funct
     upstream = bridge(base, 0, above, (base + 1, last))
     onward = bridge(base + 1, ONWARD, upstream.address, (base + 8, last))
     cards = [gpu for gpu in machine.gpus if gpu.enclosure is enclosure]
+    first = min(enclosure.slot, SLOTS - max(len(cards), 1))
     slots = []
+    extra = min(enclosure.bridges, MOST_BRIDGES)
+    bus = base + 2 + first
     for n in range(max(len(cards), 1)):  # an empty slot has a port too
-        buses = base + 2 + n, base + 7 if n + 1 >= len(cards) else base + 2 + n
-        slots.append(bridge(base + 1, 1 + n, upstream.address, buses))
+        buses = bus if n == 0 else bus + n + extra, base + 7 if n + 1 >= len(cards) else bus + n + extra
+        slots.append(bridge(base + 1, 1 + first + n, upstream.address, buses))
     found = [upstream, *slots, onward]
+    for n in range(extra):
+        found.append(bridge(bus + n, 1, slots[0].address, (bus + n + 1, bus + extra)))
+        slots[0] = found[-1]
     for n, gpu in enumerate(cards):
-        found += _card(gpu, f"0000:{base + 2 + n:02x}:00", slots[n].address, enclosure)
+        functions = _card(gpu, f"0000:{bus + extra + n:02x}:00", slots[n].address, enclosure)
+        found += [function for function in functions if _PARTS[function.role] not in gpu.identity.missing]
     return found
 
 
@@ -117,8 +127,8 @@ def slot_functions(machine: Machine, gpu: SimGpu) -> list[Function]:
 
 
 def _card(gpu: SimGpu, slot: str, parent: str, enclosure: SimEnclosure | None) -> list[Function]:
-    spec = gpu.spec
-    subsystem = (spec.subsystem_vendor_id, spec.subsystem_device_id)
+    spec, identity = gpu.spec, gpu.identity
+    subsystem = identity.subsystem
     gts: int = spec.pcie_gen
     width: int = spec.pcie_width
     if enclosure is not None and enclosure.training is not None:
@@ -126,9 +136,10 @@ def _card(gpu: SimGpu, slot: str, parent: str, enclosure: SimEnclosure | None) -
         width = enclosure.training.pcie_width
     # Through a tunnel only the 256 MiB window fits; in a slot the BAR covers the card's memory.
     window = 256 * MIB if enclosure is not None else _power_of_two(spec.vram_bytes)
-    serial = int.from_bytes(hashlib.sha256(spec.uuid.encode()).digest()[:8], "little")
+    serial = int.from_bytes(hashlib.sha256(identity.uuid.encode()).digest()[:8], "little")
     vga = ConfigSpace(
-        vendor_id=NVIDIA, device_id=spec.device_id, class_code=VGA, subsystem=subsystem, generation=gts, width=width,
+        vendor_id=identity.vendor_id, device_id=identity.device_id, class_code=VGA, subsystem=subsystem,
+        generation=gts, width=width,
         max_generation=spec.pcie_gen, max_width=spec.pcie_width, bar_sizes={0: 16 * MIB, 1: window, 3: 32 * MIB},
         largest_bar=_power_of_two(spec.vram_bytes), serial=serial,
     )  # fmt: skip
@@ -139,6 +150,8 @@ def _card(gpu: SimGpu, slot: str, parent: str, enclosure: SimEnclosure | None) -
     low, high = 0x8000_0000 + gpu.index * 64 * MIB, 0x40_0000_0000 + gpu.index * 256 * GIB
     vga.place(low, high)
     audio.place(low + 32 * MIB, high)
+    if "memory BAR" in identity.missing:
+        vga.unassign(1)
     return [
         Function(f"{slot}.0", "vga", vga, parent, gpu=gpu, enclosure=enclosure, driver="nvidia"),
         Function(f"{slot}.1", "audio", audio, parent, gpu=gpu, enclosure=enclosure, driver="snd_hda_intel"),
@@ -149,4 +162,6 @@ def _power_of_two(size: int) -> int:
     return max(1 << (size - 1).bit_length(), GIB)
 
 
+_PARTS = {"vga": "gpu", "audio": "audio"}
+"""Functions of a card by role, as `CardIdentity.missing` names them."""
 _GENERATION = {2.5: 1, 5.0: 2, 8.0: 3, 16.0: 4, 32.0: 5, 64.0: 6}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from hil.hosts.wires.driver import Status
 from hil.model import GB, Direction
-from hil.sim.faults.base import Chunk, Completion, Training
-from hil.sim.machine import Machine, SimGpu
-from hil.sim.memory import SharedMemory
-from hil.sim.timers import Timer
+from hil.sim.arrivals import Arrivals
+from hil.sim.copies import Copy, Piece
+from hil.sim.faults.base import Chunk, Completion, Submission, Training
+from hil.sim.machine import Machine, SimEnclosure, SimGpu
 
 PAGEABLE_FACTOR = 0.55
 """Share of the pinned rate that a copy from or to pageable memory reaches: each piece is staged first."""
@@ -21,66 +18,6 @@ PAGEABLE_LATENCY = 9e-6
 """Seconds that staging adds to a copy."""
 PAYLOAD = 128 / 152
 """Share of a PCIe link's bytes that is payload: 128 in a packet, which has 24 of header, checks and framing."""
-
-
-class Place(NamedTuple):
-    """One end of a copy: a card's memory, or a host buffer."""
-
-    memory: SharedMemory
-    start: int
-    """Of the first byte: a device address, or an offset in the buffer."""
-    pitch: int
-    """Bytes from row to row."""
-    pinned: bool = True
-
-    def at(self, piece: Piece) -> int:
-        """Where `piece` begins."""
-        return self.start + piece.row * self.pitch + piece.offset
-
-
-class Piece(NamedTuple):
-    """What crosses the link at a time."""
-
-    row: int
-    offset: int
-    length: int
-
-
-@dataclass(eq=False, slots=True)
-class Copy:
-    """A submitted copy."""
-
-    gpu: SimGpu
-    direction: Direction
-    stream: int
-    source: Place
-    destination: Place
-    row_bytes: int
-    rows: int
-    done: Callable[[Status], None]
-    """Called once, when it is complete or has failed; never after `Transfers.abort`."""
-    number: int = 0
-    """Since the machine was switched on."""
-    left: int = field(init=False)
-    """Bytes that have not landed."""
-    pieces: Iterator[Piece] = field(default_factory=lambda: iter(()))
-    pending: Timer | None = None
-    """What happens to it next."""
-    over: bool = False
-    """Done, or aborted."""
-
-    def __post_init__(self) -> None:
-        self.left = self.row_bytes * self.rows
-
-    def on_device(self) -> list[int]:
-        """Device addresses at which it begins."""
-        return [place.start for place in (self.source, self.destination) if place.memory is self.gpu.memory]
-
-    def cut(self, size: int) -> Iterator[Piece]:
-        """Its pieces of at most `size` bytes, in order."""
-        for row in range(self.rows):
-            for offset in range(0, self.row_bytes, size):
-                yield Piece(row, offset, min(size, self.row_bytes - offset))
 
 
 class Lane:
@@ -142,17 +79,47 @@ class Transfers:
         self.machine = machine
         self._lanes: dict[tuple[str, Direction], Lane] = {}
         self._copies = 0
+        self._arrivals = machine.carrier = Arrivals(machine)
 
     def submit(self, copy: Copy) -> None:
         """Start `copy` after its latency."""
         self._copies += 1
-        copy.number = self._copies
+        copy.number, copy.generation = self._copies, copy.gpu.generation
+        latency = self._shaped(copy)
+        if copy.over:
+            return  # a fault pulled the cable
+        if copy.looked_at:
+            self._arrivals.expect(copy)
         copy.pieces = copy.cut(self.machine.hooks.chunk_bytes)
-        latency = copy.gpu.spec.latency_us * 1e-6
-        if not (copy.source.pinned and copy.destination.pinned):
-            latency += PAGEABLE_LATENCY
         lane = self._lane(copy)
         copy.pending = self.machine.clock.at(latency, lambda: lane.enter(copy))
+
+    def _shaped(self, copy: Copy) -> float:
+        """Let faults see `copy`, and change it, before it starts; the seconds until its first byte leaves."""
+        plan = Submission(
+            gpu=copy.gpu.index,
+            direction=copy.direction,
+            copy=copy.number,
+            stream=copy.stream,
+            source=copy.source.start,
+            destination=copy.destination.start,
+            source_pitch=copy.source.pitch,
+            destination_pitch=copy.destination.pitch,
+            row_bytes=copy.row_bytes,
+            rows=copy.rows,
+            pinned=copy.pinned,
+            latency=copy.gpu.spec.latency_us * 1e-6 + (0.0 if copy.pinned else PAGEABLE_LATENCY),
+        )
+        before = copy.source, copy.destination, copy.row_bytes, copy.rows
+        self.machine.hooks.tell("submit", plan)
+        copy.source = copy.source._replace(start=plan.source, pitch=plan.source_pitch)
+        copy.destination = copy.destination._replace(start=plan.destination, pitch=plan.destination_pitch)
+        copy.row_bytes, copy.rows = max(plan.row_bytes, 0), max(plan.rows, 0)
+        copy.left = copy.row_bytes * copy.rows
+        copy.pinned, copy.share = plan.pinned, plan.share
+        reshaped = before != (copy.source, copy.destination, copy.row_bytes, copy.rows)
+        copy.looked_at = reshaped or self.machine.hooks.touches_bytes()
+        return plan.latency
 
     def abort(self, copy: Copy) -> None:
         """Let nothing more happen to `copy`; what has landed has landed. Nothing if it is over."""
@@ -183,20 +150,25 @@ class Transfers:
         if copy.direction is Direction.D2D:
             rate = spec.vram_gb_s * GB / 2
         else:
-            rate = _carried(copy.gpu, spec.h2d if copy.direction is Direction.H2D else spec.d2h)
-        if not (copy.source.pinned and copy.destination.pinned):
+            rate = self._carried(copy.gpu, spec.h2d if copy.direction is Direction.H2D else spec.d2h)
+        if not copy.pinned:
             rate *= PAGEABLE_FACTOR
-        return self.machine.hooks.change("bandwidth", copy.gpu.index, copy.direction, value=rate)
+        return self.machine.hooks.change("bandwidth", copy.gpu.index, copy.direction, value=rate * copy.share)
 
     def send(self, copy: Copy, piece: Piece) -> list[Chunk] | None:
         """What arrives of `piece`; `None` = itself, untouched: its bytes need not be looked at."""
-        if not self.machine.hooks.touches_bytes():
+        if not copy.looked_at:
             return None
         start = copy.source.at(piece)
+        end = start + piece.length
+        memory = copy.source.memory
+        first, last = min(max(start, 0), memory.size), max(min(end, memory.size), 0)
         if copy.direction is Direction.H2D:
-            data = bytes(copy.source.memory.view[start : start + piece.length])
+            data = bytes(memory.view[first:last])
         else:
-            data = self.machine.vram_read(copy.gpu, start, piece.length)
+            data = self.machine.vram_read(copy.gpu, first, max(last - first, 0))
+        if (first, last) != (start, end):  # as only a fault lets it be: nobody answers outside
+            data = (b"\xff" * min(first - start, piece.length) + data).ljust(piece.length, b"\xff")
         chunk = Chunk(
             gpu=copy.gpu.index,
             direction=copy.direction,
@@ -207,6 +179,9 @@ class Transfers:
             destination=copy.destination.at(piece),
             data=data,
             total=copy.row_bytes * copy.rows,
+            source=start,
+            position=piece.row * copy.row_bytes + piece.offset,
+            row_bytes=copy.row_bytes,
         )
         return self.machine.hooks.spread("chunk", chunk)
 
@@ -220,10 +195,20 @@ class Transfers:
                 target.write(copy.destination.at(piece), data)
             return
         for chunk in arriving:
-            if copy.direction is not Direction.D2H:
-                self.machine.vram_write(copy.gpu, chunk.destination, chunk.data)
-            elif 0 <= chunk.destination < target.size:
-                target.write(chunk.destination, chunk.data[: target.size - chunk.destination])
+            self._arrivals.arrive(chunk)
+
+    def _carried(self, gpu: SimGpu, rate: float) -> float:
+        """What is left of the path's `rate` (bytes/s) where a link on it trained to less than it can."""
+        enclosure = gpu.enclosure
+        if enclosure is None or enclosure.training is None or enclosure.best is None:
+            return rate
+        shares, holder = [_share(enclosure)], enclosure
+        while holder.spec.behind and (front := self.machine.enclosure(holder.spec.behind)) is not None:
+            shares.append(_share(front))
+            holder = front
+        rate *= min(shares)
+        carried = _pcie_rate(enclosure.training)
+        return min(rate, carried) if carried < _pcie_rate(enclosure.best) else rate
 
     def _lane(self, copy: Copy) -> Lane:
         # Enclosures on one port share its tunnel; a card's own memory it has for itself.
@@ -233,15 +218,10 @@ class Transfers:
         return self._lanes.setdefault((key, direction), Lane(self))
 
 
-def _carried(gpu: SimGpu, rate: float) -> float:
-    """What is left of the path's `rate` (bytes/s) where a link on it trained to less than it can."""
-    enclosure = gpu.enclosure
-    if enclosure is None or enclosure.training is None or enclosure.best is None:
-        return rate
+def _share(enclosure: SimEnclosure) -> float:
+    """What is left of an enclosure's link where it trained to less than it can."""
     now, best = enclosure.training, enclosure.best
-    rate *= now.lane_gbps * now.lanes / (best.lane_gbps * best.lanes)
-    carried = _pcie_rate(now)
-    return min(rate, carried) if carried < _pcie_rate(best) else rate
+    return 1.0 if now is None or best is None else now.lane_gbps * now.lanes / (best.lane_gbps * best.lanes)
 
 
 def _pcie_rate(training: Training) -> float:

@@ -63,7 +63,7 @@ def devices(machine: Machine) -> list[UsbDevice]:
     found = [
         UsbDevice(first + enclosure.port, ports, spec)
         for enclosure in machine.enclosures
-        if enclosure.visible
+        if enclosure.visible and enclosure.usb_present
         for ports, spec in _inside(machine, enclosure)
     ]
     switches = [entry for entry in machine.profile.actuator if entry.kind == "mcci"]

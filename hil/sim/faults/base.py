@@ -3,21 +3,56 @@
 A fault acts at the wire: on bytes in flight and in VRAM, registers, files, answers, events, log lines and time; never
 inside the code under test. Write a subclass, override the hooks you need, and name it with ``--hil-fault``
 (see docs/faults.md). Hooks run inside the machine with its lock held: they must not block. To let something happen
-later, use `Site.after`.
+later, use `Site.after`. All that such a subclass needs can be imported from here.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hil.hosts.base import Completed, Event
+from hil.hosts.base import Event
 from hil.model import Direction
+from hil.sim.faults.facts import (
+    CardIdentity,
+    Chunk,
+    CommandRun,
+    Completion,
+    Departure,
+    DriverAnswer,
+    DriverCall,
+    HelperRequest,
+    Identity,
+    ResetPlan,
+    SleepPlan,
+    Submission,
+    Training,
+)
+from hil.sim.faults.site import Site
+
+__all__ = [
+    "NEVER",
+    "CardIdentity",
+    "Chunk",
+    "CommandRun",
+    "Completion",
+    "Departure",
+    "DriverAnswer",
+    "DriverCall",
+    "Fault",
+    "HelperRequest",
+    "Identity",
+    "ResetPlan",
+    "Site",
+    "SleepPlan",
+    "Submission",
+    "Training",
+    "Trigger",
+]
 
 
 class Trigger(BaseModel):
@@ -36,149 +71,6 @@ class Trigger(BaseModel):
     seed: Annotated[int, Field(ge=0, description="of the fault's own random numbers")] = 0
 
 
-@dataclass(slots=True)
-class Chunk:
-    """A piece of a copy in flight. Hooks may change any field, or replace the chunk by none or several."""
-
-    gpu: int
-    direction: Direction
-    copy: int
-    """Number of the copy since the machine was switched on."""
-    stream: int
-    row: int
-    """Row of a pitched copy; 0 in a plain one."""
-    offset: int
-    """Of the chunk's first byte within its row."""
-    destination: int
-    """Device address, or offset in the host buffer, that its first byte goes to."""
-    data: bytes
-    total: int
-    """Bytes of the whole copy."""
-    delay: float = 0.0
-    """Seconds added to its time on the link."""
-
-
-@dataclass(slots=True)
-class DriverCall:
-    """A call to the driver, before it acts."""
-
-    gpu: int | None
-    name: str
-    """``open``, ``alloc``, ``free``, ``host_alloc``, ``copy``, ``synchronize``, ``record``, ``elapsed``, ``memory``."""
-    arguments: tuple[int, ...]
-    delay: float = 0.0
-    """Seconds it takes; infinity = it never returns."""
-    status: int | None = None
-    """Answer with this code, without acting; `None` = act."""
-
-
-@dataclass(slots=True)
-class Completion:
-    """A copy that the hardware has done and that the driver is about to be told of."""
-
-    gpu: int
-    copy: int
-    stream: int
-    delay: float = 0.0
-    lost: bool = False
-    """The interrupt never comes."""
-    status: int = 0
-
-
-@dataclass(slots=True)
-class CommandRun:
-    """A command of the operating system, as it will end."""
-
-    completed: Completed
-    seconds: float
-
-
-@dataclass(slots=True)
-class ResetPlan:
-    """How a reset will go."""
-
-    address: str
-    """BDF of the function."""
-    kind: str
-    """``flr`` or ``bus``."""
-    seconds: float
-    """Until the function answers again."""
-    succeeds: bool = True
-    restores_config: bool = False
-    """Whether the operating system puts the config space back, as Linux does; TinyGPU does not."""
-    retry_status_for: float = 0.0
-    """Seconds for which the vendor id reads as 0xffff0001 (configuration request retry status)."""
-
-
-@dataclass(slots=True)
-class Training:
-    """What a link trains to."""
-
-    enclosure: str
-    lane_gbps: float
-    lanes: int
-    pcie_gts: float
-    pcie_width: int
-
-
-@dataclass(slots=True)
-class Identity:
-    """What comes back when an enclosure is attached."""
-
-    enclosure: str
-    uid: str
-    gpus_present: bool = True
-    """Whether the PCIe tunnel comes up: without it the router is there and its functions are not."""
-    event: bool = True
-    """Whether the host tells that something came."""
-    seconds: float = 0.0
-    """Added to the time until it is there."""
-
-
-class Site(Protocol):
-    """What a fault may do to the machine: from within a hook, from an action of `after`, or when it is armed."""
-
-    def now(self) -> float:
-        """Seconds of the machine's clock."""
-        ...
-
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Let `action` happen later; it does not move time by itself."""
-        ...
-
-    def remove(self, gpu: int) -> None:
-        """Pull the cable of the enclosure that holds `gpu` (or the card out of its slot), at once."""
-        ...
-
-    def log(self, text: str) -> None:
-        """Add a line to the kernel log."""
-        ...
-
-    def land(self, chunk: Chunk) -> None:
-        """Let `chunk` arrive now, as if it came off the link; for one that a hook held back. Nothing if its copy is
-        over and its destination gone.
-        """
-        ...
-
-    def retrain(self, gpu: int, *, lane_gbps: float | None = None, lanes: int | None = None) -> None:
-        """Let the link of the enclosure that holds `gpu` train anew, to less (or again to more) than before.
-
-        Files, commands and rates show the new link at once. Nothing for a card in a slot.
-        """
-        ...
-
-    def count_error(self, gpu: int, kind: str, count: int = 1) -> None:
-        """Let the AER counter `kind` (``BadTLP``, ``RxErr``, …; `hil.sim` knows its severity) of `gpu` go up.
-
-        The kernel logs it as it does, a line at a time.
-        """
-        ...
-
-    def vram_bytes(self, gpu: int) -> int:
-        """Size of the card's memory."""
-        ...
-
-
 class Fault:
     """Base of all faults; every hook here changes nothing."""
 
@@ -192,12 +84,18 @@ class Fault:
     """The suite that ought to see it: ``driver``, ``transfer`` or ``throughput``."""
     Parameters: ClassVar[type[Trigger]] = Trigger
     shows_as: ClassVar[str] = ""
-    """Regular expression (case is ignored) that the message of the failing test matches where the diagnosis is right."""
+    """Regular expression (case is ignored) that the failing test's message matches where the diagnosis is right."""
     control: ClassVar[bool] = False
     """Whether this is a negative control: something that a bench must not take for a fault. All suites stay green."""
     unscored: ClassVar[str] = ""
     """What has to be built before the suites can see it; empty = it counts."""
-    chunk_bytes: ClassVar[int | None] = None
+    systems: ClassVar[tuple[str, ...]] = ("Linux", "Darwin")
+    """Operating systems of the host on which it can happen; on another it is a usage error."""
+    profiles: ClassVar[tuple[str, ...]] = ()
+    """Shipped profiles on which the suites are scored against it, in turn; empty = the default one. For a fault that
+    shows only where there are two GPUs, Linux, NVML, a slot, ….
+    """
+    chunk_bytes: int | None = None
     """Cut copies into pieces of at most this size; `None` = the machine's own 2 MiB."""
 
     def __init__(self, parameters: Trigger, site: Site) -> None:
@@ -232,9 +130,13 @@ class Fault:
         """How often it has acted."""
         return self._fired
 
-    def strikes(self, gpu: int | None = None, nbytes: int = 0) -> bool:
-        """Count one opportunity of `nbytes` bytes on `gpu`; whether the fault acts on it, by its trigger."""
+    def strikes(self, gpu: int | None = None, nbytes: int = 0, *, chance: float | None = None) -> bool:
+        """Count one opportunity of `nbytes` bytes on `gpu`; whether the fault acts on it, by its trigger.
+
+        `chance` takes the place of the trigger's `probability`: 1 where the dice were thrown already.
+        """
         p = self.parameters
+        chance = p.probability if chance is None else chance
         if p.gpu is not None and gpu is not None and gpu != p.gpu:
             return False
         self._opportunities += 1
@@ -244,10 +146,14 @@ class Fault:
             and (p.at_time is None or self.site.now() >= p.at_time)
             and (p.nth is None or self._opportunities == p.nth)
             and (p.times is None or self._fired < p.times)
-            and (p.probability >= 1 or self.random.random() < p.probability)
+            and (chance >= 1 or self.random.random() < chance)
         )
         self._fired += due
         return due
+
+    def spare(self) -> None:
+        """Take back the strike that `strikes` has just counted: it changed nothing, so that nobody can have seen it."""
+        self._fired -= 1
 
     # Bytes ------------------------------------------------------------------------------------------------------------
 
@@ -266,7 +172,13 @@ class Fault:
     # Driver -----------------------------------------------------------------------------------------------------------
 
     def on_driver_call(self, call: DriverCall) -> None:
-        """The driver is called: delay it, let it hang, or answer in its place."""
+        """The driver is called: delay it, let it hang, change what it is asked, or answer in its place."""
+
+    def on_driver_answer(self, answer: DriverAnswer) -> None:
+        """The driver answers: change what it says."""
+
+    def on_submit(self, submission: Submission) -> None:
+        """A copy is submitted: change where it goes, its shape, its latency or its rate."""
 
     def on_allocate(self, gpu: int, nbytes: int) -> int:
         """Memory is allocated; the bytes really taken from the card."""
@@ -274,6 +186,10 @@ class Fault:
 
     def on_free(self, gpu: int, address: int, nbytes: int) -> bool:
         """Memory is freed; whether it really becomes free again."""
+        return True
+
+    def on_scrub(self, gpu: int, address: int, nbytes: int) -> bool:
+        """Memory that was freed is wiped, before anybody else gets it; whether it really is."""
         return True
 
     def on_completion(self, completion: Completion) -> None:
@@ -327,11 +243,23 @@ class Fault:
     def on_attach(self, identity: Identity) -> None:
         """An enclosure is attached: change what comes back."""
 
+    def on_departure(self, departure: Departure) -> None:
+        """An enclosure's cable was pulled: change when the host notices, and whether it tells."""
+
     def on_detach(self, enclosure: str) -> None:
         """An enclosure went."""
 
+    def on_supply(self, enclosure: str, on: bool) -> None:
+        """An enclosure's supply is cut, or comes back: what only a power cycle clears is clear."""
+
     def on_reset(self, plan: ResetPlan) -> None:
         """A function is reset: change how it goes."""
+
+    def on_sleep(self, plan: SleepPlan) -> None:
+        """The host falls asleep: change how that goes, and what it finds when it wakes."""
+
+    def on_helper(self, request: HelperRequest) -> None:
+        """TinyGPU's server is asked something: delay it, or let it refuse."""
 
     def on_link_training(self, training: Training) -> None:
         """A link trains: change what it trains to."""

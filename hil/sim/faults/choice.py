@@ -6,13 +6,14 @@ import importlib
 import importlib.util
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from hil import registry
 from hil.errors import UsageError
-from hil.sim.faults.base import Fault, Site
+from hil.sim.faults.base import Fault, Site, Trigger
 
 GROUP = "hil.faults"
 
@@ -24,14 +25,34 @@ def make(text: str, site: Site) -> Fault:
         UsageError: no such fault, or a parameter is unknown or out of range; names what was expected.
 
     """
+    kind, given = named(text)
+    return kind(check(kind, given, text), site)
+
+
+def named(text: str) -> tuple[type[Fault], dict[str, str]]:
+    """The class that `text` names, and the parameters that it gives, as they are written there.
+
+    Raises:
+        UsageError: no such fault, or what is behind its name is not ``key=value,…``.
+
+    """
     kind, settings = _split(text)
+    return kind, _pairs(text, settings)
+
+
+def check(kind: type[Fault], given: Mapping[str, str], text: str) -> Trigger:
+    """`given` as parameters of `kind`; `text` is what a message calls them.
+
+    Raises:
+        UsageError: a parameter is unknown or out of range; names what was expected.
+
+    """
     try:
-        parameters = kind.Parameters.model_validate(_pairs(text, settings))
+        return kind.Parameters.model_validate(given)
     except ValidationError as error:
         known = ", ".join(sorted(kind.Parameters.model_fields))
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
         raise UsageError(f"fault {text!r}: {wrong}; parameters: {known}") from error
-    return kind(parameters, site)
 
 
 def _split(text: str) -> tuple[type[Fault], str]:

@@ -1,0 +1,90 @@
+"""The command lines of pytest by which a machine is tested."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from hil.cli.coverage.plan import Job, Kind
+from hil.errors import UsageError
+
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""Environment of the runs: what else is installed shall not change the score (and costs a second to import)."""
+_SETTLED = ("HIL_", "PYTEST_", "COV_CORE_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suites:
+    """Where the suites lie, by kind."""
+
+    folder: Path
+    kinds: tuple[str, ...]
+    """Sub-folders with tests: ``driver``, ``throughput``, ``transfer``."""
+
+
+def suites(folder: Path | None) -> Suites:
+    """The suites in `folder`; those that come with hil if it is `None`.
+
+    Raises:
+        UsageError: there are none.
+
+    """
+    if folder is None:
+        folder = _package("hil.suites")
+    if folder is None or not folder.is_dir():
+        raise UsageError(f"no suites at {folder or 'hil.suites'}; expected a folder with driver/, transfer/, …")
+    folder = folder.resolve()
+    kinds = tuple(sorted(sub.name for sub in folder.iterdir() if sub.is_dir() and any(sub.glob("test_*.py"))))
+    if not kinds:
+        raise UsageError(f"no suites in {folder}: no sub-folder of it has a test_*.py")
+    return Suites(folder=folder, kinds=kinds)
+
+
+def stages(job: Job, where: Suites, *, ci: bool) -> list[list[str]]:
+    """Arguments of pytest for `job`: runs to be made one after the other until one is red.
+
+    Tests of the kind that ought to see a fault come first; nothing else about a fault decides the order.
+    """
+    expected = [kind for kind in where.kinds if kind == job.seen_by]
+    others = [kind for kind in where.kinds if kind not in expected]
+    quick = ["-m", "quick"]
+    if job.kind is Kind.CLEAN or (ci and job.kind is not Kind.FAULT):
+        runs = [([*quick], list(where.kinds))]
+    elif ci:
+        runs = [([], expected), (quick, others)]
+    else:
+        runs = [([], [*expected, *others])]
+    return [[*_own(job, where), *select, *_paths(where, kinds)] for select, kinds in runs if kinds]
+
+
+def environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """`inherited` without what would choose a bench, faults or options of pytest."""
+    return {key: text for key, text in inherited.items() if not key.startswith(_SETTLED)} | ALONE
+
+
+def _own(job: Job, where: Suites) -> list[str]:
+    words = _package("hil.fixtures")
+    names = [] if words is None else [f"hil.fixtures.{module.name}" for module in pkgutil.iter_modules([str(words)])]
+    folder = str(where.folder)
+    return [
+        *("-p", "hil"),
+        *(part for name in names for part in ("-p", name)),
+        *("-p", "no:cacheprovider", "--import-mode=importlib", "--strict-markers"),
+        *("-W", "ignore::pytest.PytestAssertRewriteWarning", "-q", "-x"),
+        *("-c", "/dev/null", "--rootdir", folder, "--confcutdir", folder),
+        *("--hil-bench", f"sim:{job.profile}", "--hil-seed", str(job.seed)),
+        *(("--hil-fault", job.text) if job.text else ()),
+    ]
+
+
+def _paths(where: Suites, kinds: Sequence[str]) -> list[str]:
+    return [str(where.folder / kind) for kind in kinds]
+
+
+def _package(name: str) -> Path | None:
+    spec = find_spec(name)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None

@@ -1,0 +1,163 @@
+"""The file of a measurement: complete after every run, so that one which was cut off goes on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hil.cli.coverage import score
+from hil.cli.coverage.row import Row
+from hil.cli.coverage.score import About
+from hil.errors import BenchFault, UsageError
+from hil.model import from_dict, to_dict
+
+FORMAT = 1
+"""Keys are added without a new one."""
+_LIKE = "a file that `hil coverage --json` wrote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What was measured: runs of different heads must not be mixed."""
+
+    hil: str
+    """Version."""
+    mode: str
+    """``full`` or ``ci``."""
+    seed: int
+    draws: int
+    profiles: tuple[str, ...]
+    """That were asked for; empty = what each fault says."""
+    suites: str
+    """Digest of the suites, and of what of hil they run on."""
+    catalogue: str
+    """Digest of the simulated machine and its faults."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What such a file holds."""
+
+    head: Head
+    about: tuple[About, ...]
+    runs: tuple[Row, ...]
+    left: int = 0
+    """Runs that were not made: the budget was spent, or somebody ended it."""
+
+    def score(self) -> score.Score:
+        """What it adds up to."""
+        return score.add_up(self.runs, self.about)
+
+
+_KEPT = {
+    "hil": "version of hil",
+    "mode": "mode",
+    "seed": "--seed",
+    "draws": "--draws",
+    "profiles": "--profile",
+    "suites": "suites (they or hil have changed since)",
+    "catalogue": "catalogue (faults or the simulated machine have changed since)",
+}
+
+
+def read(path: Path) -> Measured:
+    """What `path` holds.
+
+    Raises:
+        UsageError: it cannot be read, or is no such file.
+
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        if data["hil_coverage"] != FORMAT:
+            raise UsageError(f"{path} is of format {data['hil_coverage']}; this hil reads format {FORMAT}")
+        return Measured(
+            head=from_dict(Head, data["head"]),
+            about=tuple(from_dict(About, one) for one in data["about"]),
+            runs=tuple(from_dict(Row, one) for one in data["runs"]),
+            left=int(data["left"]),
+        )
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; expected {_LIKE}") from error
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise UsageError(f"{path} is not {_LIKE}: {error!r}") from error
+
+
+def same(before: Head, now: Head, path: Path) -> None:
+    """Make sure that a measurement can go on.
+
+    Raises:
+        UsageError: the one in `path` measured something else; names what differs.
+
+    """
+    told = [
+        f"{words}: there {_told(getattr(before, key))}, now {_told(getattr(now, key))}"
+        for key, words in _KEPT.items()
+        if getattr(before, key) != getattr(now, key)
+    ]
+    if told:
+        raise UsageError(
+            f"{path} holds another measurement ({'; '.join(told)}): give it the same options, name another file, or "
+            "begin anew with --afresh"
+        )
+
+
+def write(path: Path, measured: Measured) -> None:
+    """Put `measured` in `path`; whoever reads it sees the whole of it, or the whole of what was there before.
+
+    Raises:
+        BenchFault: it cannot be written.
+
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        fresh.write_text(_text(measured), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        raise BenchFault(f"{path} cannot be written: {error.strerror}") from error
+
+
+def digest_of(head: Head) -> str:
+    """One line on what was measured, for people."""
+    parts = [f"hil {head.hil}", f"{head.draws} draws a fault", f"seed {head.seed}", f"suites {head.suites}"]
+    return ", ".join([*parts, f"catalogue {head.catalogue}"])
+
+
+def _told(value: object) -> str:
+    return ", ".join(value) or "none" if isinstance(value, tuple) else str(value)
+
+
+def _text(measured: Measured) -> str:
+    """A line for each fault and each run: two measurements can be compared line by line."""
+    found = measured.score()
+    return (
+        "{\n"
+        + ",\n".join(
+            [
+                f'"hil_coverage": {FORMAT}',
+                f'"head": {_json(measured.head)}',
+                f'"left": {measured.left}',
+                f'"faults": {_lines(found.faults)}',
+                f'"clean": {_lines(found.clean)}',
+                f'"unscored": {_json(dict(found.unscored))}',
+                f'"about": {_lines(measured.about)}',
+                f'"runs": {_lines(sorted(measured.runs, key=_place))}',
+            ]
+        )
+        + "\n}\n"
+    )
+
+
+def _place(row: Row) -> tuple[str, str, int]:
+    return row.kind.value, row.fault, row.number
+
+
+def _lines(facts: Iterable[Any] | Sequence[Any]) -> str:
+    return "[\n" + ",\n".join(_json(fact) for fact in facts) + "\n]"
+
+
+def _json(fact: Any) -> str:
+    return json.dumps(to_dict(fact), ensure_ascii=False, allow_nan=False)

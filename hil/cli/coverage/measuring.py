@@ -1,0 +1,125 @@
+"""Runs the jobs: several at once, each row kept as soon as it is known, until all are done or no more may begin."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Self
+
+from hil.cli.coverage import command, row
+from hil.cli.coverage.command import Suites
+from hil.cli.coverage.crew import Crew
+from hil.cli.coverage.plan import Job
+from hil.cli.coverage.row import End, Row, Tally
+from hil.errors import BenchFault
+
+RECORD = "record.jsonl"
+_GIVE_UP = 3
+"""Runs one after the other in which pytest breaks before the first test: that is no fault's doing."""
+_NAP = 1.0
+"""Real seconds between two looks at the budget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What all jobs have in common."""
+
+    suites: Suites
+    ci: bool
+    shows_as: Mapping[str, str]
+    """What the message of an alarm matches if it is right, by fault."""
+    budget: float | None
+    """Real seconds after which no job begins; `None` = all begin."""
+
+
+@dataclass(slots=True)
+class _Running:
+    job: Job
+    stages: deque[list[str]]
+    tally: Tally = field(default_factory=Tally)
+
+
+class Stop:
+    """Whether the user wants it to end: Ctrl-C or SIGTERM once; a second time breaks off at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def listening(self) -> Iterator[Self]:
+        """Take the two signals; the ways of before are restored at the end."""
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def measure(jobs: Iterable[Job], crew: Crew, task: Task, keep: Callable[[Row], None], stop: Stop) -> None:
+    """Run `jobs`; `keep` is given each row as soon as it is known. Once `stop` is asked, runs are ended in order.
+
+    Raises:
+        BenchFault: pytest's processes end by themselves, or pytest cannot be run at all.
+
+    """
+    began = time.monotonic()
+    waiting = deque(jobs)
+    running: dict[int, _Running] = {}
+    broken: list[Row] = []
+    while not stop.asked:
+        while waiting and crew.idle and not _spent(task, began):
+            job = waiting.popleft()
+            if job.below_sight:
+                keep(row.not_run(job))
+            else:
+                _start(_Running(job, deque(command.stages(job, task.suites, ci=task.ci))), crew, running)
+        if not running:
+            _keep_all(broken, keep)
+            return
+        for ended in crew.wait(_NAP):
+            one = running.pop(ended.ticket)
+            known = row.judge(one.job, ended, ended.folder / RECORD, one.tally, task.shows_as.get(one.job.fault, ""))
+            crew.forget(ended)
+            if known.end is End.GREEN and one.stages:
+                _start(one, crew, running)
+            elif known.end is End.CRASHED and not known.tests:
+                broken.append(known)
+                _look_at(broken)
+            else:
+                _keep_all([*broken, known], keep)
+                broken.clear()
+    crew.interrupt()
+
+
+def _start(one: _Running, crew: Crew, running: dict[int, _Running]) -> None:
+    folder = crew.folder()
+    arguments = [*one.stages.popleft(), "--hil-record", str(folder / RECORD)]
+    running[crew.start(arguments, folder)] = one
+
+
+def _spent(task: Task, began: float) -> bool:
+    return task.budget is not None and time.monotonic() - began >= task.budget
+
+
+def _keep_all(rows: Iterable[Row], keep: Callable[[Row], None]) -> None:
+    for one in rows:
+        keep(one)
+
+
+def _look_at(broken: Sequence[Row]) -> None:
+    if len(broken) == _GIVE_UP:
+        raise BenchFault(
+            f"pytest itself breaks before the first test, {_GIVE_UP} times in a row ({broken[-1].error}: "
+            f"{broken[-1].message}): nothing was scored; try `pytest suites/ --hil-bench sim`"
+        )
