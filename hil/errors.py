@@ -6,7 +6,7 @@ Allure shows a `BenchFault` as *broken* (the night says nothing about the device
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class HilError(Exception):
@@ -22,7 +22,7 @@ class HilError(Exception):
 
     """
 
-    hop: ClassVar[str] = "bench"
+    hop: str = "bench"
 
     def __init__(
         self,
@@ -70,6 +70,33 @@ class NotCaptured(NotSupported):
 
 class NotPermitted(BenchFault):
     """The bench file does not allow what was asked (reset, unplug, …)."""
+
+
+class Regression(DeviceFault):
+    """A figure is worse than this device's own history on this bench allows.
+
+    Attributes:
+        hop: of what bounds the figure, where that is known.
+
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | str | None = None,
+        device: str | None = None,
+        operation: str | None = None,
+        hop: str = "device",
+    ) -> None:
+        super().__init__(message, code=code, device=device, operation=operation)
+        self.hop = hop
+
+
+class StateChanged(DeviceFault):
+    """Identity, configuration or topology is not what it was, and nothing was to change it."""
+
+    hop = "bus"
 
 
 class DeviceGone(DeviceFault):

@@ -12,27 +12,35 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hil.bench import console
+from hil.bench import console, sleeping
+from hil.bench.counting import Counting
 from hil.bench.deadlines import Deadlines
 from hil.bench.device import Device, DeviceFacts
 from hil.bench.file import BenchFile, Limits
 from hil.bench.inline import InlineProcess
 from hil.bench.locks import default_folder
+from hil.bench.messages import full_name
+from hil.bench.notes import Notes, given_up
 from hil.bench.plugs import Plugs
 from hil.bench.process import DeviceProcess
+from hil.bench.removals import Removals
+from hil.bench.supplies import Supplies
+from hil.control import capabilities
 from hil.errors import BenchFault, HilError, NotPermitted, says_enough
 from hil.hosts.bench_sections import ActuatorEntry, Allow
 from hil.hosts.machine import ControlLine, MachineProcess
 from hil.hosts.selection import BenchKind, Selection
-from hil.model import HostFacts, Inventory, from_dict
+from hil.model import HostFacts, Inventory, Router, from_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from hil.bench.calls import Call
 
 __tracebackhide__ = says_enough
 HOST = "hil.bench.operations.hosting"
+QUIET = frozenset({"bar_write"})
+"""What needs consent and yet gives neither link nor driver a reason to complain."""
 DISCOVERY_DEADLINE = 60.0
 """Seconds on the host's clock; `system_profiler` may take half a minute on a busy Mac."""
 
@@ -75,13 +83,19 @@ class Bench:
         """PCI address or alias of a GPU that nothing destructive is ever done to, beside the firmware's own choice."""
         self.inventory = Inventory(host=HostFacts(system="unknown"))
         self.devices: tuple[Device, ...] = ()
+        self.struck: tuple[int, ...] = ()
+        """How often each of `faults` has acted; known once the bench is closed."""
         self.notes: list[str] = []
         """What the person should know, one sentence each: put right, left out, busy."""
         self._setup = setup
         self._control: ControlLine | None = None
         self._processes: dict[str, DeviceProcess | InlineProcess] = {}
         self._numbers = 0
+        self.left = Notes(self)
         self.plugs = Plugs(self)
+        self.supplies = Supplies(self)
+        self.removals = Removals(self)
+        self.counting = Counting(self)
         self._guard = threading.Lock()
         self._closed = False
         if setup.address:
@@ -145,12 +159,12 @@ class Bench:
         return process
 
     def host_call(self, operation: str, /, *, deadline: float = DISCOVERY_DEADLINE, **kwargs: Any) -> Any:
-        """Do an operation of `hil.bench.operations.hosting` in the host's own process."""
-        return self._host_process().call(f"{HOST}:{operation}", deadline=deadline, **kwargs)
+        """Do an operation of `hil.bench.operations.hosting`, or a ``module:function``, in the host's own process."""
+        return self._host_process().call(_of_host(operation), deadline=deadline, **kwargs)
 
     def host_submit(self, operation: str, /, *, deadline: float, **kwargs: Any) -> Call:
         """As `host_call`, without waiting."""
-        return self._host_process().submit(f"{HOST}:{operation}", deadline=deadline, **kwargs)
+        return self._host_process().submit(_of_host(operation), deadline=deadline, **kwargs)
 
     def _host_process(self) -> DeviceProcess | InlineProcess:
         if not self._host.alive:
@@ -166,7 +180,13 @@ class Bench:
 
     def _notice(self, notice: dict[str, Any]) -> None:
         with self._guard:
-            process = self._processes.get(notice["client"])
+            process = self._processes.get(notice.get("client", ""))
+            every = list(self._processes.values())
+        if notice["notice"] == "down":
+            why = "the host under test went down, and all connections to it with it: it panicked, or lost its power"
+            for one in every:
+                one.lose(why)
+            self.notes.append(f"{why}; see its own report of that")
         if process is not None:
             process.expire(
                 {key: notice[key] for key in ("operation", "deadline", "now", "blocked_in")}  # type: ignore[arg-type]
@@ -190,6 +210,13 @@ class Bench:
         """Seconds on the clock of the host under test."""
         return float(self.host_call("now"))
 
+    def machine_now(self) -> float | None:
+        """Seconds on a simulated machine's clock, asked of the machine itself; `None` where there is none to ask."""
+        if self._control is not None and not self._closed:
+            with suppress(HilError):  # a machine that is gone is the next operation's finding
+                return float(self._control.ask("now")["now"])
+        return None
+
     def refresh(self) -> Inventory:
         """Look again at what hangs on the host."""
         self.inventory = from_dict(Inventory, self.host_call("inventory"))
@@ -198,8 +225,13 @@ class Bench:
     def put_right(self) -> None:
         """Put right what runs that died have left on this bench; to be done before it is looked at."""
         for left in self.host_call("left_behind", **self._lock_place()):
-            said, done = self.plugs.put_right(left["state"])
-            self.notes += said
+            # An enclosure without supply comes back by no cable, and one without cable by no authorization.
+            done = True
+            for words in (self.supplies, self.plugs, self.removals):
+                said, all_done = words.put_right(left["state"])
+                self.notes += said
+                done = done and all_done
+            self.notes += given_up(left["state"])
             if done:
                 self.host_call("unlock", device=left["device"])
 
@@ -252,6 +284,12 @@ class Bench:
         }
         return {"folder": str(folder), "holder": holder}
 
+    def actuator(self, enclosure: Router, wanted: frozenset[str]) -> ActuatorEntry | None:
+        """The first actuator that acts on `enclosure` and can do one of `wanted` (see `hil.control.CAPABILITIES`)."""
+        names = (enclosure.uid, enclosure.device_name)
+        fitting = (entry for entry in self.actuators if entry.enclosure in names)
+        return next((entry for entry in fitting if capabilities(entry.kind) & wanted), None)
+
     # Consent ----------------------------------------------------------------------------------------------------------
 
     def require(self, what: str, device: Device) -> None:
@@ -274,6 +312,13 @@ class Bench:
                 device=device.alias,
                 operation=what,
             )
+        if what not in QUIET:
+            self.counting.provoked.append(f"{what} of {device.alias}")
+
+    def cannot_write_bars(self, device: Device) -> str:
+        """Why BARs of `device` must not be written here; empty if they may be."""
+        forbidden = "" if self.allow.bar_write else "the bench does not allow writes through BARs (allow.bar_write)"
+        return console.untouchable(device, "bar_write") or forbidden
 
     def cannot_reset(self, device: Device) -> str:
         """Why `device` must not be reset here; empty if it may be."""
@@ -281,6 +326,14 @@ class Bench:
             return "it is no GPU of the inventory"
         forbidden = "" if self.allow.reset else "the bench does not allow resets (allow.reset)"
         return console.untouchable(device, "reset") or forbidden
+
+    def cannot_sleep(self) -> str:
+        """Why the host must not or cannot be put to sleep; empty if it can be."""
+        return sleeping.cannot_sleep(self)
+
+    def sleep(self, seconds: int, *, keep: Collection[Device] = ()) -> float:
+        """Let the host sleep; see `hil.bench.sleeping.sleep`."""
+        return sleeping.sleep(self, seconds, keep)
 
     # The end ----------------------------------------------------------------------------------------------------------
 
@@ -299,7 +352,7 @@ class Bench:
         if self._closed:
             return []
         self._closed = True
-        complaints = self.plugs.restore()
+        complaints = [*self.supplies.restore(), *self.removals.restore(), *self.plugs.restore()]
         for device in self.devices:
             with suppress(HilError):
                 self.host_call("unlock", device=device.facts.id, deadline=5.0)
@@ -308,10 +361,16 @@ class Bench:
         for process in processes:
             process.close()
         if self._control is not None:
+            with suppress(HilError):
+                self.struck = tuple(self._control.ask("struck")["struck"])
             self._control.close()
         if self._setup.machine is not None:
             self._setup.machine.close()
         return complaints
+
+
+def _of_host(operation: str) -> str:
+    return full_name(operation) if ":" in operation else f"{HOST}:{operation}"
 
 
 def _user() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import resource
 import signal
 import sys
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 """`prctl` option, from <linux/prctl.h>."""
+_MOST_DESCRIPTORS = 4096
+"""Numbers that are looked at: the lowest free one is always the next to be given out."""
 
 
 class OwnProcess:
@@ -56,6 +59,26 @@ class OwnProcess:
         The controller kills earlier; this is for the orphan of a dead one, where the kernel cannot help.
         """
         return nullcontext() if self._dump is None else _ends_after(seconds, self._dump)
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has open."""
+    limit = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _MOST_DESCRIPTORS)
+    return sum(map(_is_open, range(limit)))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had resident."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def untouchable(device: Device, what: str) -> str:
     drives = _functions(device.bench)
     if gpu.function.address in drives:
         return "it drives the console"
-    if enclosure is None or what == "reset":
+    if enclosure is None or what in {"reset", "unbind", "bar_write"}:
         return ""
     along = drives & taken_along(device.bench.inventory, enclosure)
     return f"what drives the console ({', '.join(sorted(along))}) goes with its enclosure" if along else ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.messages import full_name
+from hil.bench.notes import GIVEN_UP
 from hil.bench.recovery import Rung, recover
 from hil.errors import BenchFault, DeviceFault, DeviceGone, HilError, NotCaptured, NotSupported, says_enough
 from hil.model import Gpu, Inventory, LinkKind, Router, found_again, to_dict
@@ -38,6 +40,8 @@ class DeviceFacts:
     """`None` for an OpenCL device that is no GPU of the inventory."""
     simulated: bool
     vram_bytes: int | None = None
+    driver: str = ""
+    """Version of the driver, as its engine told it when the bench was opened; empty = it does not tell."""
 
     @property
     def link_kind(self) -> LinkKind:
@@ -62,6 +66,8 @@ class Device:
         """What the health probe last found wrong."""
         self.story: list[Rung] = []
         """Rungs of the recovery ladder that were climbed since this was last cleared."""
+        self.saved_config: dict[str, Any] | None = None
+        """Its config space as it was when it was well, since it was last plugged in; for a reset to put back."""
         self._process: DeviceProcess | InlineProcess | None = None
 
     def __repr__(self) -> str:
@@ -133,6 +139,7 @@ class Device:
 
     def renew(self) -> None:
         """Forget what a re-plug has made stale: the open session, and the process where its engine needs that."""
+        self.saved_config = None
         if (
             self._process is not None
             and self._process.alive
@@ -148,6 +155,7 @@ class Device:
     def kill(self) -> None:
         """SIGKILL its process, as a crash would."""
         if self._process is not None:
+            self.bench.counting.provoked.append(f"its client on {self.alias} was killed")
             self._process.kill()
 
     def stderr_text(self) -> str:
@@ -177,6 +185,7 @@ class Device:
         if not self.quarantine:
             wrong = self.probe()
             if not wrong:
+                self._save_config()
                 return
             self.complaint = wrong
             self.story += recover(self, wrong)
@@ -184,7 +193,14 @@ class Device:
                 return
             steps = "; ".join(f"{rung.name}: {rung.sentence}" for rung in self.story)
             self.quarantine = f"it is not well ({wrong}) and nothing helped ({steps})"
+            with suppress(HilError):  # the reason is told by every test of it, whether or not it could be noted
+                self.bench.left.put(self, GIVEN_UP, [{"device": self.alias, "reason": wrong}])
         raise BenchFault(f"{self.alias} is quarantined: {self.quarantine}", device=self.alias, operation=QUARANTINE)
+
+    def _save_config(self) -> None:
+        if self.saved_config is None and self.facts.gpu is not None and not self.bench.captured:
+            with suppress(HilError):  # where registers cannot be reached nothing is there to be put back either
+                self.saved_config = self.bare_call("mending:save", deadline=PROBE_DEADLINE, gpu=self.gpu_facts())
 
     # Inventory --------------------------------------------------------------------------------------------------------
 
@@ -245,15 +261,31 @@ class Device:
             DeviceFault: it did not come back, or came back wrong.
 
         """
+        return self.reset_outcome(self.reset_call(kind, deadline=deadline))
+
+    def reset_call(self, kind: str | None = None, *, deadline: float | None = None, after: float = 0.0) -> Call:
+        """Submit `reset`, `after` seconds from now on the host's clock; see `reset_outcome`.
+
+        Raises:
+            NotPermitted: the bench does not allow it.
+
+        """
         self.bench.require("reset", self)
         deadline = self.bench.deadlines.reset if deadline is None else deadline
-        facts: dict[str, Any] = self.bare_call(
-            "bus:reset",
-            deadline=deadline + 5.0,
+        if self._process is None or not self._process.alive:
+            self._process = self.bench.start_process(self.alias)
+        return self._process.submit(
+            full_name("bus:reset"),
+            deadline=after + deadline + 5.0,
             gpu=self.gpu_facts(),
             kind=kind,
             ready_within=deadline,
+            after=after,
         )
+
+    def reset_outcome(self, running: Call) -> dict[str, Any]:
+        """What `reset` returns; raises what it raises."""
+        facts: dict[str, Any] = running.result()
         if facts["wrong"]:
             raise DeviceFault(
                 f"{self.alias} came back from its reset with a wrong config space: {'; '.join(facts['wrong'])}",

@@ -103,7 +103,10 @@ def _join(gpu: Gpu, alias: str, offered: dict[str, list[EngineDevice]], bench: B
     for name, devices in offered.items():
         here = [device for device in devices if device.pci_address == gpu.function.address]
         if here:
-            return replace(facts, engine=name, target=here[0].target, vram_bytes=here[0].vram_bytes)
+            found = here[0]
+            return replace(
+                facts, engine=name, target=found.target, vram_bytes=found.vram_bytes, driver=found.driver_version
+            )
     return facts
 
 
@@ -134,6 +137,7 @@ def _opencl_devices(bench: Bench) -> list[DeviceFacts]:
             gpu=None,
             simulated=False,
             vram_bytes=device.vram_bytes,
+            driver=device.driver_version,
         )
         for device in devices
     ]

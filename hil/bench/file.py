@@ -24,7 +24,7 @@ RESERVED = ("none", "host")
 """Aliases that would be taken for something else: a test without device, the host's own process."""
 _NEEDED: dict[str, tuple[str, ...]] = {"local": (), "simulated": ("profile", "address"), "captured": ("file",)}
 """Our own kinds of host, and the keys of which each needs one."""
-_DESTRUCTIVE = ("reset", "unplug", "power_cycle")
+_DESTRUCTIVE = ("reset", "unplug", "unbind", "power_cycle", "bar_write")
 
 Alias = Annotated[
     str,

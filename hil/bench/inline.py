@@ -66,6 +66,10 @@ class InlineProcess:
         )
         self._break_off()
 
+    def lose(self, why: str) -> None:
+        """The machine went down, and has hung up on us."""
+        self.ending = why
+
     def stderr_text(self, limit: int = 65536) -> str:  # noqa: ARG002  (the interface of a process)
         """Nothing: what is printed here is printed by pytest's own process."""
         return ""

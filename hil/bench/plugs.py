@@ -6,8 +6,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.console import untouchable
+from hil.control import DETACHING
 from hil.errors import HilError, NotSupported, says_enough
-from hil.model import Router, from_dict, to_dict
+from hil.model import Router, RouterRole, from_dict, to_dict
 
 if TYPE_CHECKING:
     from hil.bench.bench import Bench
@@ -26,6 +27,8 @@ class Plugs:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._detached: dict[str, Device] = {}
+        self._along: dict[str, tuple[Router, ...]] = {}
+        """Enclosures that went with each one that is detached: those daisy-chained behind it."""
         self._leaving: set[str] = set()
         """Enclosures whose cable was pulled, and of which the host may not have noticed yet."""
 
@@ -41,6 +44,35 @@ class Plugs:
         if self._actuator(device.facts.enclosure) is None:
             return f"no actuator of the bench acts on its enclosure {device.facts.enclosure.device_name}"
         return ""
+
+    def cannot_move(self, device: Device) -> str:
+        """Why `device` cannot be plugged into another port of the host; empty if it can."""
+        reason = self.cannot_unplug(device)
+        enclosure = device.facts.enclosure
+        if reason or enclosure is None:
+            return reason
+        above = next((r for r in self._bench.inventory.routers if r.name == enclosure.parent), None)
+        if above is not None and above.role is not RouterRole.HOST:
+            return f"its enclosure hangs behind {above.device_name}, not on a port of the host"
+        entry = self._require_actuator(enclosure, device)
+        asked = {"enclosure": to_dict(enclosure), "kind": entry.kind, "options": entry.options}
+        if not self._bench.host_call("ports_can_be_chosen", **asked):
+            return f"the actuator {entry.kind} of its enclosure cannot plug it into another port"
+        return "" if self.free_ports() else "all ports of the host are taken"
+
+    def free_ports(self) -> list[int]:
+        """Receptacles of the host, from 0, that nothing is plugged into.
+
+        A domain counts as one receptacle, which is so on Macs; a host controller that has two shows one of them here.
+        """
+        inventory = self._bench.inventory
+        taken = {router.domain for router in inventory.routers if router.role is not RouterRole.HOST}
+        return [n for n, domain in enumerate(inventory.domains) if domain.name not in taken]
+
+    def port_of(self, device: Device) -> int:
+        """The receptacle that `device`'s enclosure, or the chain it is part of, hangs on, as `free_ports` counts."""
+        names = [domain.name for domain in self._bench.inventory.domains]
+        return names.index(device.require_enclosure().domain)
 
     def detach_call(self, device: Device, *, after: float = 0.0) -> Call:
         """Submit the pulling of `device`'s cable, `after` seconds from now on the host's clock.
@@ -99,13 +131,18 @@ class Plugs:
 
         """
         enclosure = device.require_enclosure()
-        together = self._devices_in(enclosure)
         self._require_actuator(enclosure, device)
         if enclosure.uid in self._leaving:
             # Plugged in before the host noticed, it would be taken for there although it has lost everything.
             with suppress(HilError):
                 self.await_gone(device)
+        together = self._devices_in(enclosure)
         seconds = self._push(enclosure, gpus=len(together), port=port, deadline=deadline)
+        for behind in self._along.pop(enclosure.uid, ()):
+            if behind.uid not in self._detached:
+                theirs = self._devices_in(behind)
+                self._await_present(behind, gpus=len(theirs), deadline=deadline)
+                together += theirs
         self._forget(enclosure.uid)
         inventory = self._bench.refresh()
         for one in together:
@@ -166,6 +203,10 @@ class Plugs:
             options=entry.options,
             port=port,
         )
+        return self._await_present(enclosure, gpus=gpus, deadline=deadline)
+
+    def _await_present(self, enclosure: Router, *, gpus: int, deadline: float | None) -> float:
+        within = self._bench.deadlines.attach if deadline is None else deadline
         seconds = self._bench.host_call(
             "await_present",
             enclosure=to_dict(enclosure),
@@ -181,17 +222,17 @@ class Plugs:
     def _remember(self, device: Device) -> None:
         enclosure = device.require_enclosure()
         self._detached[enclosure.uid] = device
+        self._along[enclosure.uid] = self._bench.inventory.behind(enclosure)[1:]
         away = {"enclosure": to_dict(enclosure), "gpus": len(self._devices_in(enclosure))}
-        self._bench.host_call("note", device=device.facts.id, state={"detached": [away]})
+        self._bench.left.put(device, "detached", [away])
 
     def _forget(self, enclosure: str) -> None:
         device = self._detached.pop(enclosure, None)
         if device is not None:
-            self._bench.host_call("note", device=device.facts.id, state={})
+            self._bench.left.put(device, "detached", [])
 
     def _actuator(self, enclosure: Router) -> ActuatorEntry | None:
-        names = (enclosure.uid, enclosure.device_name)
-        return next((entry for entry in self._bench.actuators if entry.enclosure in names), None)
+        return self._bench.actuator(enclosure, DETACHING)
 
     def _require_actuator(self, enclosure: Router, device: Device | None = None) -> ActuatorEntry:
         entry = self._actuator(enclosure)

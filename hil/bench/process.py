@@ -140,6 +140,15 @@ class DeviceProcess:
         """
         self._watch.expire(notice)
 
+    def lose(self, why: str) -> None:
+        """The machine that it ran on went down, as if over ssh: it is no more, and what it did is cut off.
+
+        Args:
+            why: in words, for the result of the operation under way.
+
+        """
+        self._watch.lose(why)
+
     def stderr_text(self, limit: int = 65536) -> str:
         """The last `limit` bytes of what the process wrote to standard output and error."""
         return ending.tail(self.stderr_path, limit)

@@ -34,6 +34,11 @@ _ACTUATORS = (
     _Example("simulated", "the simulated machine's own hand", {}),
     _Example("sysfs", "lets the kernel remove it and find it again; the cable stays in", {"by": "remove"}, ("Linux",)),
     _Example("mcci", "an MCCI 3141 or 3142 switch in its cable", {"serial": "/dev/ttyACM0", "port": 1}),
+    _Example(
+        "pdu",
+        "a switched outlet that feeds it (labgrid's power backends); needs allow.power_cycle = true instead",
+        {"model": "shelly_gen2", "host": "http://192.168.0.42", "index": 0},
+    ),
 )
 
 
@@ -137,7 +142,8 @@ def _device(gpu: Gpu, alias: str, *, first: bool) -> Iterator[str]:
 
 def _actuators(inventory: Inventory, gpus: Sequence[Gpu]) -> Iterator[str]:
     yield from _comment(
-        "What can take an enclosure away and bring it back, for hot-plug tests; they also need allow.unplug = true. "
+        "What can take an enclosure away and bring it back, for hot-plug tests and recovery; it also needs "
+        "allow.unplug = true. "
         "enclosure: its unique id, or its name where no other has it. options: the actuator's own. Take the # away "
         "from what you have."
     )

@@ -43,6 +43,11 @@ class _Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class _Lost:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Close:
     timeout: float
 
@@ -114,6 +119,10 @@ class Watch:
         """See `DeviceProcess.expire`."""
         self._inbox.put(_Expired(notice["now"] - notice["deadline"], notice["blocked_in"]))
 
+    def lose(self, why: str) -> None:
+        """See `DeviceProcess.lose`."""
+        self._inbox.put(_Lost(why))
+
     def close(self, timeout: float) -> None:
         """See `DeviceProcess.close`."""
         self._inbox.put(_Close(timeout))
@@ -145,6 +154,8 @@ class Watch:
                     self._allow(self._backstop)
             case _Expired():
                 self._expired(item)
+            case _Lost(why):
+                self._lost(why)
             case _Close(timeout):
                 self._close(timeout)
             case _ChannelClosed():
@@ -232,6 +243,16 @@ class Watch:
             )
             self._keep_output(error)
         self._dead(words, error, reaped=reaped)
+
+    def _lost(self, why: str) -> None:
+        call, error = self._current(), None
+        reaped = ending.kill(self._started.popen)
+        if call is not None and call.began is not None:
+            error = DeviceCrashed(
+                f"{call.name} on {self._target} was cut off: {why}.", device=self._device, operation=call.operation
+            )
+            self._keep_output(error)
+        self._dead(why, error, reaped=reaped)
 
     def _keep_output(self, error: HilError) -> None:
         # Its file goes with the run's folder; the result stays.

@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from hil.hosts import Host
     from hil.model import Router
 
+DETACHING: Final = frozenset({"unplug", "authorize", "remove"})
+"""Capabilities of which an `Actuator` has one."""
 GROUP: Final = "hil.actuators"
 """Entry-point group of the actuators."""
-CAPABILITIES: Final = frozenset({"unplug", "power", "authorize", "remove", "reset", "schedule"})
+CAPABILITIES: Final = frozenset({"unplug", "power", "authorize", "remove", "reset", "port"})
 """What an actuator can say it does.
 
-``unplug``: cuts the link by surprise, as a pulled cable does. ``power``: cuts the enclosure's supply.
+``unplug``: cuts the link by surprise, as a pulled cable does. ``power``: is a `PowerActuator`.
 ``authorize``: revokes and grants the tunnel. ``remove``: lets the operating system let go in an orderly way.
-``reset``: resets. ``schedule``: is a `SchedulingActuator`.
+``reset``: resets. ``port``: `Actuator.attach` can plug it into another
+receptacle of the host.
 """
 
 
@@ -78,26 +81,62 @@ class Actuator(Protocol):
 
 
 @runtime_checkable
-class SchedulingActuator(Actuator, Protocol):
-    """An actuator with the capability ``schedule``: it can act while its caller does something else."""
+class PowerActuator(Protocol):
+    """What an actuator with the capability ``power`` promises; it may be an `Actuator` too, or nothing else."""
 
-    def detach(self, after: float = 0.0) -> None:
-        """As `Actuator.detach`, in `after` seconds of the host's clock; comes back at once."""
+    name: str
+    """Its kind and what it acts on, for messages."""
+    capabilities: frozenset[str]
+    """Of `CAPABILITIES`."""
+
+    def power_off(self) -> None:
+        """Cut the enclosure's supply and come back when that was done; the host notices in its own time.
+
+        Raises:
+            BenchFault: the actuator failed; nothing is said about the device.
+
+        """
         ...
 
-    def attach(self, port: int | None = None, after: float = 0.0) -> None:
-        """As `Actuator.attach`, in `after` seconds; comes back at once."""
+    def power_on(self) -> None:
+        """Give the enclosure its supply back; link and functions come up in their own time.
+
+        Raises:
+            BenchFault: the actuator failed.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what acts; leaves the supply as it is."""
+        ...
+
+    @classmethod
+    def open(cls, host: Host, enclosure: Router, options: Mapping[str, Any]) -> PowerActuator:
+        """As `Actuator.open`."""
         ...
 
 
-def actuator(kind: str) -> type[Actuator]:
+def actuator(kind: str) -> type[Actuator | PowerActuator]:
     """The actuator registered as `kind`.
 
     Raises:
         UsageError: none is; says which are.
 
     """
-    return cast("type[Actuator]", registry.load(GROUP, kind))
+    return cast("type[Actuator | PowerActuator]", registry.load(GROUP, kind))
+
+
+def capabilities(kind: str) -> frozenset[str]:
+    """What actuators of `kind` can do at the most; what one of them can, it says when it is open.
+
+    Raises:
+        UsageError: there is none of that kind; says which are.
+
+    """
+    told = getattr(actuator(kind), "capabilities", None)
+    # One that only says it when it is open is taken for what most are.
+    return told if isinstance(told, frozenset) else frozenset({"unplug"})
 
 
 def check_options(kind: str, options: Mapping[str, Any], known: Collection[str]) -> None:

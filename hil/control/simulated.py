@@ -1,4 +1,4 @@
-"""The simulated machine's plug: pulls and pushes the cable of a simulated enclosure."""
+"""The simulated machine's plug: pulls and pushes the cable of a simulated enclosure, and switches its supply."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SERVICE: Final = "plug"
 
 
 class SimulatedPlug:
-    """A cable in a simulated machine; implements `hil.control.base.SchedulingActuator`."""
+    """Cable and supply of a simulated enclosure; implements `hil.control.base.Actuator` and `PowerActuator`."""
 
-    capabilities = frozenset({"unplug", "schedule"})
+    capabilities = frozenset({"unplug", "power", "port"})
 
     def __init__(self, connection: socket.socket, enclosure: Router) -> None:
         self.name = f"simulated plug of {enclosure.device_name or enclosure.uid}"
@@ -50,30 +50,48 @@ class SimulatedPlug:
             ) from error
         return cls(connection, enclosure)
 
-    def detach(self, after: float = 0.0) -> None:
-        """Pull the cable, in `after` seconds of the machine's clock.
+    def detach(self) -> None:
+        """Pull the cable.
 
         Raises:
             BenchFault: the machine refused or went away.
 
         """
-        self._ask("detach", None, after)
+        self._ask("detach")
 
-    def attach(self, port: int | None = None, after: float = 0.0) -> None:
-        """Push the cable in, in `after` seconds of the machine's clock.
+    def attach(self, port: int | None = None) -> None:
+        """Push the cable in.
 
         Raises:
             BenchFault: the machine refused or went away.
 
         """
-        self._ask("attach", port, after)
+        self._ask("attach", port)
+
+    def power_off(self) -> None:
+        """Cut the enclosure's supply.
+
+        Raises:
+            BenchFault: the machine refused or went away.
+
+        """
+        self._ask("power off")
+
+    def power_on(self) -> None:
+        """Give the enclosure its supply back.
+
+        Raises:
+            BenchFault: the machine refused or went away.
+
+        """
+        self._ask("power on")
 
     def close(self) -> None:
-        """Hang up. What was scheduled still happens."""
+        """Hang up; cable and supply stay as they are."""
         self._connection.close()
 
-    def _ask(self, do: str, port: int | None, after: float) -> None:
-        request = {"do": do, "enclosure": self._uid, "port": port, "after": after}
+    def _ask(self, do: str, port: int | None = None) -> None:
+        request = {"do": do, "enclosure": self._uid, "port": port}
         try:
             send_frame(self._connection, request)
             answer, _ = receive_frame(self._connection)

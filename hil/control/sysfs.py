@@ -28,6 +28,8 @@ class SysfsActuator:
     behind too); ``authorize`` revokes the router's authorization, which takes the tunnel down.
     """
 
+    capabilities = frozenset({"remove", "authorize"})
+
     def __init__(self, host: Host, enclosure: Router, by: str, capabilities: frozenset[str]) -> None:
         self.name = f"sysfs {by} of {enclosure.device_name or enclosure.uid}"
         self.capabilities = capabilities

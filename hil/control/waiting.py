@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hil.control.news import names_on_buses, news
 from hil.discovery import glance
 from hil.errors import LinkFault
-from hil.hosts import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hil.model import Inventory, PciFunction, Router
 
 _BRIDGE: Final = 0x0604  # PCI class and subclass
-POLL_SECONDS: Final = 0.1
-"""Between two looks; one look takes some 10 ms on Linux and some 100 ms on a Mac."""
+_COLONS: Final = 2
+"""In the name of a PCI function; a retimer's has one, a router's none."""
 
 
 def wait_present(
@@ -26,6 +26,7 @@ def wait_present(
     deadline: float,
     look: Callable[[Host], Inventory] = glance,
     gpus: int = 1,
+    before: frozenset[str] = frozenset(),
 ) -> float:
     """Wait until the enclosure's router and its GPUs are enumerated.
 
@@ -35,6 +36,7 @@ def wait_present(
         deadline: seconds of the host's clock from now.
         look: how to look; for an inventory that is narrower and so faster than the default.
         gpus: how many GPUs must be there; 0 = the router alone will do.
+        before: `names_on_buses` before it was plugged in, which saves looks; empty = not known.
 
     Returns:
         Seconds of the host's clock that it took.
@@ -43,11 +45,19 @@ def wait_present(
         LinkFault: the router did not come back, or it did and its PCIe tunnel did not.
 
     """
+
+    def too_early(names: frozenset[str]) -> bool:
+        if not before or enclosure.name in before:
+            return False  # it may have been there all the time
+        came = names - before
+        return not any(name.count(":") == _COLONS for name in came) if gpus else not came
+
     met, seconds, seen = _wait(
         host,
         look,
         lambda inventory: _there(inventory, enclosure) and _gpus(inventory, enclosure) >= gpus,
         deadline,
+        too_early,
     )
     if met:
         return seconds
@@ -99,7 +109,10 @@ def wait_gone(
         router = ["router"] if router_too and _there(inventory, enclosure) else []
         return router + [f"function {address}" for address in shown]
 
-    met, seconds, seen = _wait(host, look, lambda inventory: not left(inventory), deadline)
+    def too_early(names: frozenset[str]) -> bool:
+        return (router_too and enclosure.name in names) or not names.isdisjoint(functions)
+
+    met, seconds, seen = _wait(host, look, lambda inventory: not left(inventory), deadline, too_early)
     if met:
         return seconds
     raise LinkFault(
@@ -109,18 +122,71 @@ def wait_gone(
     )
 
 
+def wait_functions(
+    host: Host,
+    name: str,
+    functions: Collection[str],
+    *,
+    there: bool,
+    deadline: float,
+    look: Callable[[Host], Inventory] = glance,
+) -> float:
+    """Wait until all of `functions` are enumerated, or none of them any more.
+
+    Args:
+        host: the host that they hang on.
+        name: whose they are, for messages.
+        functions: BDFs.
+        there: whether they are to come, or to go.
+        deadline: seconds of the host's clock from now.
+        look: how to look.
+
+    Returns:
+        Seconds of the host's clock that it took.
+
+    Raises:
+        LinkFault: some did not come, or did not go; names them.
+
+    """
+
+    def wrong(inventory: Inventory) -> list[str]:
+        shown = {function.address for function in inventory.functions}
+        return sorted(address for address in functions if (address in shown) is not there)
+
+    def too_early(names: frozenset[str]) -> bool:
+        return bool(names) and any((address in names) is not there for address in functions)
+
+    met, seconds, seen = _wait(host, look, lambda inventory: not wrong(inventory), deadline, too_early)
+    if met:
+        return seconds
+    what = "not there" if there else "still there"
+    raise LinkFault(
+        f"{name}: {what} after {deadline:g} s: function {', '.join(wrong(seen))}{_because(seen)}",
+        operation=f"wait until its functions {'came' if there else 'went'}",
+    )
+
+
 def _wait(
-    host: Host, look: Callable[[Host], Inventory], good: Callable[[Inventory], bool], deadline: float
+    host: Host,
+    look: Callable[[Host], Inventory],
+    good: Callable[[Inventory], bool],
+    deadline: float,
+    too_early: Callable[[frozenset[str]], bool] = lambda _: False,
 ) -> tuple[bool, float, Inventory]:
-    begin = host.clock.now()
-    seen: list[Inventory] = []
-
-    def ask() -> bool:
-        seen[:] = [look(host)]
-        return good(seen[0])
-
-    met = wait_until(host.clock, ask, deadline=deadline, interval=POLL_SECONDS)
-    return met, host.clock.now() - begin, seen[0]
+    """Look until it is `good`; straight after news not where `too_early` says by the names alone that it cannot be."""
+    clock = host.clock
+    begin = clock.now()
+    with news(host) as wait_for_news:
+        told = True
+        while True:
+            left = begin + deadline - clock.now()
+            if left <= 0 or not told or not too_early(names_on_buses(host)):
+                seen = look(host)
+                if good(seen):
+                    return True, clock.now() - begin, seen
+                if left <= 0:
+                    return False, clock.now() - begin, seen
+            told = wait_for_news(left)
 
 
 def _is_root_port(function: PciFunction) -> bool:

@@ -21,11 +21,15 @@ class Allow(Section):
     reset: bool = False
     """Function-level and bus resets of a GPU."""
     unplug: bool = False
-    """Detach an enclosure by an actuator, orderly or by surprise."""
+    """Detach an enclosure by an actuator, orderly or by surprise; revoke its authorization."""
+    unbind: bool = False
+    """Take the kernel's driver from a GPU, or the GPU from the kernel, and give it back. Linux."""
     sleep: bool = False
     """Put the host to sleep."""
     power_cycle: bool = False
     """Cut an enclosure's supply."""
+    bar_write: bool = False
+    """Write through a GPU's memory window (BAR 1), into memory that the test itself allocated."""
 
 
 class ActuatorEntry(Section):

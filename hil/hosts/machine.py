@@ -115,8 +115,9 @@ class ControlLine:
 
     Args:
         address: of the machine.
-        on_notice: called from a thread of its own with every ``{"notice": …}`` the machine sends: an operation past
-            its deadline, with client, pid, operation, deadline, now, blocked_in.
+        on_notice: called from a thread of its own with every ``{"notice": …}`` the machine sends: ``deadline``, an
+            operation past its deadline, with client, pid, operation, deadline, now, blocked_in; ``down``, the host
+            panicked and all connections to it broke, with the seconds until it is up again, and now.
 
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 
 from hil.model.links import UNKNOWN_LANES, UNKNOWN_PCIE, LaneLink, LinkKind, PcieLink
@@ -179,6 +179,39 @@ class Inventory:
     problems: tuple[str, ...] = field(default=())
     """What could not be read or joined, one sentence each; discovery never raises for it."""
 
+    def lasting(self) -> Inventory:
+        """The same without what changes while nothing happens: the speed of PCIe links, which idle cards lower."""
+
+        def without_speed(function: PciFunction) -> PciFunction:
+            return replace(function, link=PcieLink(gts=None, width=function.link.width))
+
+        return replace(
+            self,
+            functions=tuple(map(without_speed, self.functions)),
+            gpus=tuple(replace(gpu, function=without_speed(gpu.function)) for gpu in self.gpus),
+        )
+
+    def changes(self, later: Inventory) -> tuple[str, ...]:
+        """What came, went or changed until `later`, one sentence each; the speed of PCIe links is left out."""
+        found: list[str] = []
+        before, after = self.lasting(), later.lasting()
+        for kind, name in _NAMED:
+            old = {getattr(one, name): one for one in getattr(before, kind)}
+            new = {getattr(one, name): one for one in getattr(after, kind)}
+            what = kind.removesuffix("s")
+            found += [f"{what} {key} is gone" for key in old if key not in new]
+            found += [f"{what} {key} came" for key in new if key not in old]
+            found += [
+                f"{what} {key}: {field_.name} was {getattr(old[key], field_.name)}, is {getattr(new[key], field_.name)}"
+                for key in old
+                if key in new
+                for field_ in fields(old[key])
+                if getattr(old[key], field_.name) != getattr(new[key], field_.name)
+            ]
+        found += [f"said before: {text}" for text in before.problems if text not in after.problems]
+        found += [f"said now: {text}" for text in after.problems if text not in before.problems]
+        return tuple(found)
+
     def behind(self, router: Router) -> tuple[Router, ...]:
         """`router` and all that hang on it: what goes when its cable is pulled."""
         below = [one for one in self.routers if one.parent == router.name]
@@ -189,3 +222,14 @@ class Inventory:
         by_id = (gpu for gpu in self.gpus if gpu.id == device)
         by_path = (gpu for gpu in self.gpus if device and gpu.path_id == device)
         return next(by_id, None) or next(by_path, None)
+
+
+_NAMED = (
+    ("routers", "name"),
+    ("retimers", "name"),
+    ("domains", "name"),
+    ("functions", "address"),
+    ("gpus", "id"),
+    ("usb", "location"),
+)
+"""What an inventory lists, and what tells one from the other."""

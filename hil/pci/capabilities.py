@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hil.errors import DriverError, NotSupported
+from hil.errors import DriverError, NotPermitted, NotSupported
 from hil.model import PcieLink
 from hil.pci.base import ALL_ONES
 
@@ -26,6 +26,8 @@ _EXTENDED: Final = 0x100
 _MOST_EXTENDED: Final = 480  # of 8 bytes each, in the 3840 bytes from there on
 RESIZABLE_BAR: Final = 0x0015
 """Extended capability id (7.8.6)."""
+SERIAL_NUMBER: Final = 0x0003
+"""Extended capability id (7.9.3)."""
 _GTS = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}
 _WIDTHS = {1, 2, 4, 8, 12, 16, 32}
 
@@ -72,6 +74,15 @@ def find_extended_capability(access: FunctionAccess, identity: int) -> int | Non
         if at < _EXTENDED:
             return None
     return None
+
+
+def serial_number(access: FunctionAccess) -> str | None:
+    """The device serial number, 16 hexadecimal digits; `None` if it has none, or this user may not read it."""
+    try:
+        at = find_extended_capability(access, SERIAL_NUMBER)
+    except NotPermitted:
+        return None
+    return None if at is None else f"{read_number(access, at + 4, 8):016x}"
 
 
 def negotiated_link(access: FunctionAccess) -> PcieLink:

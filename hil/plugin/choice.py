@@ -1,4 +1,4 @@
-"""Which tests a run leaves out unless they are named: those marked ``soak``."""
+"""Which tests a run leaves out unless they are named: those marked ``soak`` or ``grid``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import re
 
 import pytest
 
+LONG = ("grid", "soak")
+"""Marks of what takes long, each to be asked for by itself."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect long tests where neither ``-m`` nor a node id names them."""
-    if re.search(r"\bsoak\b", config.option.markexpr or ""):
-        return
+    unnamed = [mark for mark in LONG if not re.search(rf"\b{mark}\b", config.option.markexpr or "")]
     named = {argument.split("[")[0].rsplit("::", 1)[-1] for argument in config.args if "::" in argument}
-    long = [item for item in items if item.get_closest_marker("soak") and _function(item) not in named]
+    long = [item for item in items if any(map(item.get_closest_marker, unnamed)) and _function(item) not in named]
     if long:
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from textwrap import shorten
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 
 from hil.bench.bench import Bench
-from hil.bench.device import Device
+from hil.bench.device import PROBE_DEADLINE, Device
 from hil.bench.limits import over
 from hil.bench.messages import STDERR
-from hil.errors import DeviceFault, HilError, says_enough
-from hil.model import BANDS
+from hil.bench.recovery import told
+from hil.errors import DeviceFault, DriverError, HilError, LinkFault, NotSupported, says_enough
+from hil.model import BANDS, to_dict
 from hil.plugin.run import OUTCOME, current
 from hil.report import attach
+from hil.watch import Observations, driver_alarms, link_alarms, summary
 
 __tracebackhide__ = says_enough
 NONE = "none"
@@ -78,16 +81,24 @@ def device(request: pytest.FixtureRequest, hil_bench: Bench) -> Iterator[Device]
     try:
         chosen.ensure_healthy()
     finally:
+        made_well = bool(chosen.story)
         _tell_story(chosen, request.node, "before")
+    hil_bench.counting.begin(chosen, afresh=made_well)
     yield chosen
     if not chosen.quarantine and not current(request.config).interrupted:
         _check_after(chosen, request.node)
 
 
 def _check_after(chosen: Device, item: pytest.Item) -> None:
+    # Before the probe: what the recovery ladder does is not the test's.
+    seen = chosen.bench.counting.end(chosen)
+    if seen is not None and (moved := summary(seen)):
+        attach("error counters and kernel log", moved)
     wrong = chosen.probe()
     if not wrong:
         _hold_to_limits(chosen, item)
+        if seen is not None:
+            _hold_to_counts(chosen, item, seen)
         return
     printed = chosen.stderr_text()
     end = "it is well again"
@@ -117,11 +128,27 @@ def _hold_to_limits(chosen: Device, item: pytest.Item) -> None:
         )
 
 
+def _hold_to_counts(chosen: Device, item: pytest.Item, seen: Observations) -> None:
+    """Fail a test that passed while its device's links counted errors, or its driver logged Xids."""
+    provoked = chosen.bench.counting.provoked or item.get_closest_marker("provokes") is not None
+    if provoked or item.stash.get(OUTCOME, "") != "passed":
+        return
+    address = chosen.require_gpu().function.address
+    said, counted = driver_alarms(seen, address=address), link_alarms(seen, address=address)
+    if said:
+        code = next((xid.number for xid in seen.xids if xid.concerns(address)), None)
+        text = f"{chosen.alias}: while this test ran the driver logged {'; '.join([*said, *counted])}"
+        raise DriverError(text, code=code, device=chosen.alias, operation="kernel log")
+    if counted:
+        text = f"{chosen.alias}: while this test ran {'; '.join(counted)}"
+        raise LinkFault(text, device=chosen.alias, operation="error counters")
+
+
 def _tell_story(chosen: Device, item: pytest.Item, when: str) -> None:
     if not chosen.story:
         return
-    text = "\n".join(f"{rung.name}: {'ok' if rung.ok else 'no'}: {rung.sentence}" for rung in chosen.story)
-    attach("recovery", text)
+    attach("recovery", told(chosen.story))
+    attach("recovery as data", json.dumps(to_dict(chosen.story), indent=2), extension="json")
     last = chosen.story[-1]
     how = f"well again by {last.name}" if last.ok else "NOT well again"
     current(item.config).recoveries.append(
@@ -134,12 +161,68 @@ def _band(device: Device) -> str:
     return "" if device.facts.link_kind in BANDS else f"no band is known for a link of kind {device.facts.link_kind}"
 
 
+def _sensors(device: Device) -> str:
+    if device.facts.gpu is None:
+        return "it is no GPU of the inventory"
+    try:
+        device.bench.host_call("telemetry", gpu=device.gpu_facts())
+    except NotSupported as error:
+        return str(error)
+    return ""
+
+
+def _window(device: Device) -> str:
+    missing = device.without_registers()
+    if missing:
+        return missing
+    shown = device.bare_call("window:shown", deadline=PROBE_DEADLINE, name=device.facts.engine)
+    return "" if shown else f"copy engine {device.facts.engine or 'none'} does not tell where memory shows in BAR 1"
+
+
+def _silent(device: Device) -> str:
+    if device.facts.gpu is None:
+        return "it is no GPU of the inventory"
+    return str(device.bench.host_call("nodes:cannot_listen"))
+
+
+def _alone(device: Device) -> str:
+    if device.facts.gpu is None:
+        return "it is no GPU of the inventory"
+    others = [d for d in device.bench.devices if d is not device and d.facts.engine and not d.quarantine]
+    return "" if others else "no other device of the bench can be opened"
+
+
+def _irrevocable(device: Device) -> str:
+    reason = device.bench.removals.cannot("revoke", device)
+    if reason or device.bench.removals.revocable(device):
+        return reason
+    return "its domain does not let an authorization be revoked"
+
+
+def _revocable(device: Device) -> str:
+    reason = device.bench.removals.cannot("revoke", device)
+    revocable = not reason and device.bench.removals.revocable(device)
+    return "its domain lets an authorization be revoked" if revocable else reason
+
+
 NEEDS: dict[str, Callable[[Device], str]] = {
     "gpu": lambda device: "" if device.facts.gpu else "it is no GPU of the inventory",
     "enclosure": lambda device: "" if device.facts.enclosure else "it sits in no enclosure",
     "hotplug": lambda device: device.bench.plugs.cannot_unplug(device),
+    "second port": lambda device: device.bench.plugs.cannot_move(device),
+    "second device": _alone,
+    "unbind": lambda device: device.bench.removals.cannot("unbind", device),
+    "remove": lambda device: device.bench.removals.cannot("remove", device),
+    "authorization": lambda device: device.bench.removals.cannot("revoke", device),
+    "revocation": _irrevocable,
+    "fixed authorization": _revocable,
+    "events": _silent,
+    "sleep": lambda device: device.bench.cannot_sleep(),
     "registers": lambda device: device.without_registers(),
     "reset": lambda device: device.without_registers() or device.bench.cannot_reset(device),
     "band": _band,
+    "sensors": _sensors,
+    "window": _window,
+    "bar_write": lambda device: device.without_registers() or device.bench.cannot_write_bars(device),
 }
 """What a test can need: why a device does not offer it; empty if it does."""

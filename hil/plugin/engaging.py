@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 MARKERS = (
-    "needs(*what): gpu, enclosure, registers, hotplug, reset, band; skipped where device or bench do not offer it",
+    "needs(*what): gpu, enclosure, registers, …, see docs; skipped where device or bench do not offer it",
+    "provokes(what): makes a sound link count errors or a sound driver log Xids: they are attached, not judged",
     "quick: one of the few seconds' worth of tests that tell most (-m quick)",
     "soak: takes minutes to hours; runs only where -m names it",
+    "grid: one row of the full grid of copies; runs only where -m names it",
     "severity(level): blocker, critical, normal, minor or trivial, for the report",
     "allure_label(*values, label_type): a label in Allure's results",
     "allure_description(text): the text beside a result in Allure",
@@ -25,9 +27,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if not engaged(config):
         return
     # Imported here: a run that is not ours does not pay for it.
-    from hil.plugin import captured, choice, devices, journal, results, run  # noqa: PLC0415
+    from hil.plugin import (  # noqa: PLC0415
+        captured,
+        choice,
+        devices,
+        journal,
+        nights,
+        recording,
+        results,
+        resuming,
+        run,
+    )
 
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    for part in (run, devices, choice, captured, journal, results):
+    for part in (run, devices, choice, captured, journal, nights, results, resuming, recording):
         config.pluginmanager.register(part, part.__name__)

@@ -6,12 +6,15 @@ import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from hil.errors import UsageError
 from hil.hosts import selection
+from hil.report.record import Record, begun
+from hil.report.record import read as read_record
 
 _NAMES = {
     "bench": "auto, local, opencl, sim, sim:PROFILE, sim:FILE.toml, sim:/SOCKET, captured:FILE or a bench file "
@@ -23,6 +26,12 @@ _NAMES = {
     "seed": "seed of all patterns and choices, 0 … 4294967295; the header names the one that repeats a run "
     "(default: random)",
     "junit": "path of a JUnit file that is complete after every test, whatever ends the run (default: none)",
+    "record": "path of a file to write the run down in: a line of JSON a test, on disk as soon as it ended "
+    "(default: none)",
+    "history": "history file that figures are kept in and held against; none = neither (default: the user's own on "
+    "real hardware, none on a simulated bench)",
+    "resume": "as --hil-record, and go on where the run that wrote the file was cut off: what it had finished keeps "
+    "its result and is not run again; without such a file, begin (default: none)",
 }
 _REPEATABLE = ("device", "fault")
 _INI_TYPES: tuple[Literal["string"], Literal["linelist"]] = ("string", "linelist")
@@ -45,6 +54,12 @@ class Options:
     seed: int
     junit: str
     """Path; empty = none."""
+    record: str
+    """Path of the record to write; empty = none."""
+    history: str
+    """Path of the history file, or ``none``; empty = not said."""
+    resumed: Record | None
+    """The run to go on with; `None` = this one begins."""
     inline: bool
     require_hardware: bool
     said: Mapping[str, str]
@@ -71,13 +86,17 @@ def read(config: pytest.Config) -> Options:
 
     """
     found = {name: _lookup(config, name) for name in (*_NAMES, *_FLAGS)}
+    record_path, resumed = _record(found["record"], found["resume"])
     return Options(
         bench=_bench(*found["bench"]),
         devices=_several(found["device"][1]),
         faults=_several(found["fault"][1]),
         backstop=_seconds(*found["backstop"]),
-        seed=_seed(*found["seed"]),
+        seed=resumed.head.seed if resumed and found["seed"][1] is None else _seed(*found["seed"]),
         junit=str(found["junit"][1] or ""),
+        record=record_path,
+        history=str(found["history"][1] or ""),
+        resumed=resumed,
         inline=_flag(*found["inline"]),
         require_hardware=_flag(*found["require-hardware"]),
         said={name: source for name, (source, _) in found.items()},
@@ -134,6 +153,19 @@ def _seed(source: str, text: str | None) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) >= _SEEDS:
         raise UsageError(f"{source}: {text!r} is no whole number from 0 to {_SEEDS - 1}")
     return int(text)
+
+
+def _record(record: tuple[str, str | None], resume: tuple[str, str | None]) -> tuple[str, Record | None]:
+    """Path of the record to write, and what it holds where the run is to go on."""
+    if not resume[1]:
+        return record[1] or "", None
+    if record[1] and Path(record[1]) != Path(resume[1]):
+        raise UsageError(f"{resume[0]} {resume[1]} goes on writing that file; {record[0]} {record[1]} names another")
+    try:
+        path = Path(resume[1])
+        return resume[1], read_record(path) if begun(path) else None
+    except UsageError as error:
+        raise UsageError(f"{resume[0]}: {error}") from error
 
 
 def _flag(source: str, given: str | bool | None) -> bool:

@@ -22,11 +22,13 @@ from hil.plugin.devices import NEEDS, NONE
 from hil.plugin.replay import prepare
 from hil.plugin.run import OUTCOME, Run, current, started
 from hil.report import attach, label_markers, write_environment
+from hil.report.record import Finished
 
 _SKIPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _TROUBLES: pytest.StashKey[list[str]] = pytest.StashKey()
 _HOPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _HELD_BACK: pytest.StashKey[Counter[str]] = pytest.StashKey()
+_NOTES_TOLD: pytest.StashKey[int] = pytest.StashKey()
 _OURS = re.compile(r"(hil|fixtures)\.")
 _SHOWN = 10
 """Lines of a kind in the summary, and lines of a device process's output beside a failure."""
@@ -45,6 +47,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if bench.faults:
         lines.append(f"  injected faults: {', '.join(bench.faults)}")
     lines += [f"  note: {note}" for note in [*bench.inventory.problems, *bench.notes]]
+    config.stash[_NOTES_TOLD] = len(bench.notes)
     lines.append(f"  seed: {run.options.seed} (--hil-seed={run.options.seed} repeats this run)")
     return lines
 
@@ -139,6 +142,20 @@ def pytest_runtest_makereport(
     return report
 
 
+def remember(config: pytest.Config, test: Finished) -> None:
+    """Tell in the summary of a test that an earlier part of this run has finished."""
+    stash = config.stash
+    if test.outcome == "skipped":
+        stash.setdefault(_SKIPS, Counter())[test.message] += 1
+    elif test.operation == QUARANTINE:
+        stash.setdefault(_HELD_BACK, Counter())[str(test.device)] += 1
+    elif test.outcome != "passed":
+        line = f"{test.error}: {test.message}".partition("\n")[0]
+        stash.setdefault(_TROUBLES, []).append(f"{test.outcome:9} {test.test}: {line}")
+        if test.hop:
+            stash.setdefault(_HOPS, Counter())[test.hop] += 1
+
+
 def _note_trouble(item: pytest.Item, caught: pytest.ExceptionInfo[BaseException]) -> None:
     error, stash = caught.value, item.config.stash
     if isinstance(error, HilError) and error.operation == QUARANTINE:
@@ -208,19 +225,26 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     hops = config.stash.get(_HOPS, Counter())
     if hops:
         write("at hop    " + ", ".join(f"{hop} ({count})" for hop, count in hops.most_common()))
-    for line in _first(run.recoveries):
-        write(f"recovery  {line}")
+    noted = run.bench.notes[config.stash.get(_NOTES_TOLD, 0) :]
+    for what, lines in (("recovery", run.recoveries), ("note", noted), ("cut off", run.cut_off)):
+        for line in _first([f"{what:9} {text}" for text in lines]):
+            write(line)
     for reason, count in config.stash.get(_SKIPS, Counter()).most_common(_SHOWN):
         write(f"skipped   {count} × {reason}")
-    for device in run.bench.devices:
-        if device.quarantine:
-            held_back = config.stash.get(_HELD_BACK, Counter())[device.alias]
-            write(f"QUARANTINED {device.alias}, {held_back} tests broken by that: {device.quarantine}")
+    for line in _quarantined(run, config.stash.get(_HELD_BACK, Counter())):
+        write(line)
     for complaint in run.complaints:
         write(f"NOT RESTORED {complaint}")
     results = _results_folder(config)
     if results is not None:
         write(f"report    Allure results in {results}")
+
+
+def _quarantined(run: Run, held_back: Counter[str]) -> Iterator[str]:
+    for device in run.bench.devices:
+        if device.quarantine:
+            count = held_back[device.alias]
+            yield f"QUARANTINED {device.alias}, {count} tests broken by that: {device.quarantine}"
 
 
 def _first(lines: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ import pytest
 from hil.bench.bench import Bench
 from hil.bench.opening import Wish, open_bench
 from hil.bench.process import BACKSTOP
-from hil.errors import HilError
+from hil.errors import HilError, UsageError
 from hil.plugin.options import Options, read
 
 
@@ -33,6 +33,8 @@ class Run:
     """Patterns written so far, from the seed on: no two transfers of a run carry the same."""
     recoveries: list[str] = field(default_factory=list)
     """Devices that had to be made well, one sentence each."""
+    cut_off: list[str] = field(default_factory=list)
+    """Tests whose earlier attempts ended with the run, one sentence each."""
     complaints: list[str] = field(default_factory=list)
     """What could not be put right at the end."""
     interrupted: bool = False
@@ -44,6 +46,8 @@ class Run:
 OUTCOME: pytest.StashKey[str] = pytest.StashKey()
 """How an item's test itself ended: ``passed``, ``failed``, ``skipped``; absent if it did not run."""
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
+_EPOCHS_BETWEEN = 1024
+"""More patterns than one test writes: the one that was cut off had told how many there were before it."""
 
 
 def current(config: pytest.Config) -> Run:
@@ -137,6 +141,7 @@ def next_epoch(config: pytest.Config) -> int:
 
 def _start(config: pytest.Config) -> Run:
     options = read(config)
+    _refuse_finished(options)
     folder = tempfile.TemporaryDirectory(prefix="hil-run-")
     wish = Wish(
         selection=options.bench,
@@ -154,12 +159,38 @@ def _start(config: pytest.Config) -> Run:
         sigterm = signal.signal(signal.SIGTERM, _interrupt)
     try:
         bench = open_bench(wish)
+        try:
+            _check_bench(bench, options)
+        except UsageError:
+            bench.close()
+            raise
     except BaseException:
         folder.cleanup()
         if sigterm is not None:
             signal.signal(signal.SIGTERM, sigterm)
         raise
-    return Run(options, bench, folder, epochs=options.seed, sigterm=sigterm)
+    # What the earlier parts of a run that goes on have written must not look like this part's.
+    epochs = options.resumed.epochs + _EPOCHS_BETWEEN if options.resumed else options.seed
+    return Run(options, bench, folder, epochs=epochs, sigterm=sigterm)
+
+
+def _refuse_finished(options: Options) -> None:
+    record = options.resumed
+    if record is not None and record.end is not None and record.finished:
+        raise pytest.exit.Exception(
+            f"hil: the run of {options.record} is finished ({record.counts()}; ended {record.end.ended}): its exit "
+            "code stands. Remove the file for a new run",
+            returncode=record.end.exit,
+        )
+
+
+def _check_bench(bench: Bench, options: Options) -> None:
+    before = options.resumed.head if options.resumed else None
+    if before is not None and (before.bench, before.nature) != (bench.name, bench.nature):
+        raise UsageError(
+            f"{options.said['resume']}: {options.record} is the record of a run on bench {before.bench} "
+            f"({before.nature}), and this is bench {bench.name} ({bench.nature}): name that bench, or another file"
+        )
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

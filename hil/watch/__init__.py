@@ -1,25 +1,39 @@
 """What the host says meanwhile: AER counters, Xids, kernel log, and a GPU's own figures. Read-only."""
 
 from hil.watch.aer import AerCount, AerCounters, difference, path_to_root
+from hil.watch.alarms import STRAY, alarms, driver_alarms, link_alarms, summary
 from hil.watch.kernel import Mark, Observations, WatchedLine, begin, since, subject
+from hil.watch.ratings import Ratings, ratings, strained
 from hil.watch.telemetry import TelemetrySample, sample, sampling
+from hil.watch.window import Window, opened, turned
 from hil.watch.xid import MEANINGS, Xid, parse
 
 __all__ = [
     "MEANINGS",
+    "STRAY",
     "AerCount",
     "AerCounters",
     "Mark",
     "Observations",
+    "Ratings",
     "TelemetrySample",
     "WatchedLine",
+    "Window",
     "Xid",
+    "alarms",
     "begin",
     "difference",
+    "driver_alarms",
+    "link_alarms",
+    "opened",
     "parse",
     "path_to_root",
+    "ratings",
     "sample",
     "sampling",
     "since",
+    "strained",
     "subject",
+    "summary",
+    "turned",
 ]

@@ -62,9 +62,13 @@ class Observations:
 
     aer: tuple[AerCount, ...] = ()
     """Errors counted."""
+    replays: int = 0
+    """Packets that NVML counted as sent again; 0 also where it was not asked."""
     xids: tuple[Xid, ...] = ()
     lines: tuple[WatchedLine, ...] = ()
     """The kernel log of that time, whole."""
+    seconds: float = 0.0
+    """How long it was, on the host's clock."""
     rebooted: bool = False
     """Whether the host booted anew."""
     problems: tuple[str, ...] = ()
@@ -108,6 +112,7 @@ def since(host: Host, mark: Mark) -> Observations:
         aer=aer.difference(AerCounters() if rebooted else mark.counters, counters),
         xids=xid.parse(lines),
         lines=tuple(WatchedLine(time=line.time, text=line.text, about=subject(line.text)) for line in lines),
+        seconds=max(host.clock.now() - mark.time, 0.0),
         rebooted=rebooted,
         problems=(*boot_problems, *log_problems),
     )

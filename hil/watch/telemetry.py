@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from hil.errors import DeviceGone, DriverError
@@ -78,6 +79,29 @@ def sampling(host: Host, gpu: Gpu) -> Iterator[Callable[[], TelemetrySample]]:
         yield lambda: _asked(session, gpu, "reading", lambda nvml: _read(nvml, handle, host.clock.now()))
 
 
+@contextmanager
+def asked_of(host: Host, gpu: Gpu) -> Iterator[Callable[..., Any]]:
+    """Within the block, what it gives asks NVML one function of `gpu`: ``told("nvmlDeviceGetX", …)``.
+
+    `None` where card or driver does not know it; raises as `sample` does.
+    """
+    with nvml_session(host) as session:
+        handle = _asked(session, gpu, "finding", lambda nvml: _handle(nvml, gpu))
+        yield lambda function, *given: _asked(
+            session, gpu, "reading", lambda nvml: _told(nvml, handle, function, *given)
+        )
+
+
+def replays(host: Host, gpu: Gpu) -> int | None:
+    """Packets that were sent again on `gpu`'s link since its driver was loaded; `None` where the card does not tell.
+
+    Raises as `sample`.
+    """
+    with asked_of(host, gpu) as told:
+        count: int | None = told("nvmlDeviceGetPcieReplayCounter")
+        return count
+
+
 def _asked(session: NvmlSession, gpu: Gpu, doing: str, ask: Callable[[Any], Any]) -> Any:
     try:
         with session.use() as nvml:
@@ -98,14 +122,7 @@ def _handle(nvml: Any, gpu: Gpu) -> Any:
 
 
 def _read(nvml: Any, handle: Any, now: float) -> TelemetrySample:
-    def told(function: str, *arguments: Any) -> Any:
-        try:
-            return getattr(nvml, function)(handle, *arguments)
-        except nvml.NVMLError as error:
-            if error.value in (NOT_SUPPORTED, _FUNCTION_NOT_FOUND):
-                return None
-            raise
-
+    told = partial(_told, nvml, handle)
     power, memory, state = (
         told(name) for name in ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetPerformanceState")
     )
@@ -122,6 +139,15 @@ def _read(nvml: Any, handle: Any, now: float) -> TelemetrySample:
         pcie_replays=told("nvmlDeviceGetPcieReplayCounter"),
         memory_used_bytes=None if memory is None else int(memory.used),
     )
+
+
+def _told(nvml: Any, handle: Any, function: str, *arguments: Any) -> Any:
+    try:
+        return getattr(nvml, function)(handle, *arguments)
+    except nvml.NVMLError as error:
+        if error.value in (NOT_SUPPORTED, _FUNCTION_NOT_FOUND):
+            return None
+        raise
 
 
 def _reasons(bits: int | None) -> tuple[str, ...] | None:

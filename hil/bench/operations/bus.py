@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.session import Session, close_session
-from hil.errors import NotSupported
+from hil.errors import DeviceGone, DriverError, NotSupported
 from hil.model import Gpu, from_dict
-from hil.pci import differences, identify, open_function, presence, restore, snapshot, wait_ready
+from hil.pci import (
+    FunctionAccess,
+    differences,
+    identify,
+    open_function,
+    presence,
+    restore,
+    serial_number,
+    snapshot,
+    wait_ready,
+)
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
+
+BARS = (0, 1, 3)
+"""Those of an NVIDIA GPU: registers, memory window, registers of its boot processor; the others are their upper halves
+or I/O ports."""
 
 
 def health(context: Context, *, gpu: dict[str, Any] | None) -> str:
@@ -49,7 +64,9 @@ def unreachable(context: Context, *, gpu: dict[str, Any]) -> str:
     return str(context.state[key])
 
 
-def reset(context: Context, *, gpu: dict[str, Any], kind: str | None, ready_within: float) -> dict[str, Any]:
+def reset(
+    context: Context, *, gpu: dict[str, Any], kind: str | None, ready_within: float, after: float = 0.0
+) -> dict[str, Any]:
     """Reset the function; wait until it answers; compare its config space and put it back.
 
     The engine is closed first: a reset under an open context loses its memory, which other operations try.
@@ -59,6 +76,7 @@ def reset(context: Context, *, gpu: dict[str, Any], kind: str | None, ready_with
         gpu: a `Gpu` as a dict.
         kind: ``flr``, ``bus``, …; `None` = what the driver or kernel chooses.
         ready_within: seconds of the host's clock until it must answer.
+        after: seconds of the host's clock to wait before it.
 
     Returns:
         ``seconds`` until it was ready, ``lost``: what the config space had forgotten, one sentence each, and
@@ -66,6 +84,7 @@ def reset(context: Context, *, gpu: dict[str, Any], kind: str | None, ready_with
 
     """
     close_session(context)
+    context.host.clock.sleep(after)
     access = open_function(context.host, from_dict(Gpu, gpu))
     try:
         before = snapshot(access)
@@ -92,6 +111,40 @@ def identity(context: Context, *, gpu: dict[str, Any]) -> dict[str, int]:
     finally:
         access.close()
     return {"vendor_id": int.from_bytes(ids[:2], "little"), "device_id": int.from_bytes(ids[2:], "little")}
+
+
+def portrait(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any]:
+    """What the function's registers tell of who it is.
+
+    Returns:
+        ``bars``: sizes in bytes by number, as text, of those that are there; ``chip``: BOOT_0 and BOOT_42, `None`
+        where its memory decoding is off, as it is while no driver has it; ``serial``: its device serial number,
+        `None` if it has none.
+
+    """
+    access = open_function(context.host, from_dict(Gpu, gpu))
+    try:
+        return {"bars": _bars(access), "chip": _chip(access), "serial": serial_number(access)}
+    finally:
+        access.close()
+
+
+def _bars(access: FunctionAccess) -> dict[str, int]:
+    found = {}
+    for bar in BARS:
+        with suppress(DriverError):  # TinyGPU does not tell a BAR that is missing from one that cannot be mapped
+            found[str(bar)] = access.bar_size(bar)
+    return {bar: size for bar, size in found.items() if size}
+
+
+def _chip(access: FunctionAccess) -> str | None:
+    try:
+        chip = identify(access)
+    except DeviceGone:
+        raise
+    except DriverError:
+        return None
+    return f"{chip.boot_0:#010x}/{chip.boot_42:#010x}"
 
 
 def reset_kinds(context: Context, *, gpu: dict[str, Any]) -> list[str]:

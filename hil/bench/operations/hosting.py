@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.locks import DeviceLock, with_state
-from hil.control import Actuator, actuator, wait_gone, wait_present
+from hil.control import (
+    Actuator,
+    PowerActuator,
+    actuator,
+    names_on_buses,
+    wait_functions,
+    wait_gone,
+    wait_present,
+)
 from hil.discovery import discover
-from hil.errors import BenchFault
+from hil.errors import BenchFault, NotSupported
 from hil.model import Gpu, Router, from_dict, to_dict
-from hil.watch import Mark, begin, since
+from hil.watch import Mark, Window, begin, opened, ratings, since, turned
+from hil.watch.settings import settings
 from hil.watch.telemetry import sample
 
 if TYPE_CHECKING:
@@ -83,8 +92,23 @@ def attach(
     port: int | None = None,
 ) -> None:
     """Let the actuator `kind` plug the enclosure in."""
+    context.state["before attach"] = names_on_buses(context.host)
     hand = _hand(context, enclosure, kind, options)
     hand.attach(port)
+
+
+def power(
+    context: Context, *, enclosure: dict[str, Any], kind: str, options: dict[str, Any], on: bool, after: float
+) -> None:
+    """Let the actuator `kind` switch the enclosure's supply, `after` seconds from now."""
+    switch = _opened(context, enclosure, kind, options)
+    if not isinstance(switch, PowerActuator):
+        raise NotSupported(f"{switch.name} cannot switch a supply", operation="power")
+    context.host.clock.sleep(after)
+    if on:
+        switch.power_on()
+    else:
+        switch.power_off()
 
 
 def await_gone(
@@ -97,7 +121,19 @@ def await_gone(
 
 def await_present(context: Context, *, enclosure: dict[str, Any], gpus: int, within: float) -> float:
     """Seconds until the enclosure and its `gpus` GPUs are to be seen."""
-    return wait_present(context.host, from_dict(Router, enclosure), deadline=within, gpus=gpus)
+    found = context.state.get("before attach")
+    before: frozenset[str] = found if isinstance(found, frozenset) else frozenset()
+    return wait_present(context.host, from_dict(Router, enclosure), deadline=within, gpus=gpus, before=before)
+
+
+def await_functions(context: Context, *, name: str, functions: list[str], there: bool, within: float) -> float:
+    """Seconds until all of `functions` are to be seen, or none of them any more; `name` is whose they are."""
+    return wait_functions(context.host, name, functions, there=there, deadline=within)
+
+
+def ports_can_be_chosen(context: Context, *, enclosure: dict[str, Any], kind: str, options: dict[str, Any]) -> bool:
+    """Whether the actuator `kind` can plug the enclosure into another receptacle of the host."""
+    return "port" in _hand(context, enclosure, kind, options).capabilities
 
 
 def now(context: Context) -> float:
@@ -108,6 +144,21 @@ def now(context: Context) -> float:
 def telemetry(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any]:
     """What the GPU's own sensors tell now: a `TelemetrySample` as a dict; raises as `hil.watch.telemetry.sample`."""
     facts: dict[str, Any] = to_dict(sample(context.host, from_dict(Gpu, gpu)))
+    return facts
+
+
+def gpu_settings(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any] | None:
+    """What the GPU is set to, a `GpuSettings` as a dict; `None` where there is no NVML to ask."""
+    try:
+        facts: dict[str, Any] = to_dict(settings(context.host, from_dict(Gpu, gpu)))
+    except NotSupported:
+        return None
+    return facts
+
+
+def rated(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any]:
+    """What the GPU is rated for: a `Ratings` as a dict; raises as `hil.watch.ratings.ratings`."""
+    facts: dict[str, Any] = to_dict(ratings(context.host, from_dict(Gpu, gpu)))
     return facts
 
 
@@ -123,11 +174,35 @@ def watch_end(context: Context) -> dict[str, Any]:
     return facts
 
 
+def window_open(context: Context, *, gpu: dict[str, Any]) -> None:
+    """Open a window on what is counted and logged about a GPU."""
+    context.state["window"] = opened(context.host, from_dict(Gpu, gpu))
+
+
+def window_turn(context: Context) -> dict[str, Any]:
+    """What was seen through the open window, an `Observations` as a dict; the next window begins. Empty = none was."""
+    window = context.state.get("window")
+    if not isinstance(window, Window):
+        return {}
+    seen, context.state["window"] = turned(context.host, window)
+    facts: dict[str, Any] = to_dict(seen)
+    return facts
+
+
 def _hand(context: Context, enclosure: dict[str, Any], kind: str, options: dict[str, Any]) -> Actuator:
+    hand = _opened(context, enclosure, kind, options)
+    if not isinstance(hand, Actuator):
+        raise NotSupported(f"{hand.name} cannot detach or attach", operation="plug")
+    return hand
+
+
+def _opened(
+    context: Context, enclosure: dict[str, Any], kind: str, options: dict[str, Any]
+) -> Actuator | PowerActuator:
     router = from_dict(Router, enclosure)
     key = f"actuator {kind} {router.uid}"
     if key not in context.state:
         context.state[key] = actuator(kind).open(context.host, router, options)
     found: Any = context.state[key]
-    hand: Actuator = found
-    return hand
+    opened: Actuator | PowerActuator = found
+    return opened

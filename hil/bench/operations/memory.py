@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from hil.bench.operations.session import session
 from hil.errors import OutOfMemory
 from hil.integrity import decode, fill
+from hil.model import MIB
 
 IMPRINT = 7
 """Number of the buffer in the pattern that one owner leaves and the next must not see."""
@@ -17,7 +20,7 @@ PAGE = 4096
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
-    from hil.copy import DeviceBuffer
+    from hil.copy import CopyEngine, DeviceBuffer
 
 
 def exhaust(context: Context, *, nbytes: int) -> dict[str, Any]:
@@ -52,13 +55,99 @@ def exhaust(context: Context, *, nbytes: int) -> dict[str, Any]:
     }
 
 
-def cycle(context: Context, *, nbytes: int, cycles: int) -> dict[str, int]:
-    """Allocate and free `nbytes` bytes `cycles` times; free bytes before and after, all held at once never."""
-    engine = session(context).engine
-    free_before, _ = engine.memory()
+def cycle(context: Context, *, nbytes: int, cycles: int, copied: int = 0) -> dict[str, int]:
+    """Allocate and free `nbytes` bytes `cycles` times, never two at once.
+
+    Args:
+        context: of this process.
+        nbytes: of each allocation.
+        cycles: how often.
+        copied: bytes that are sent there and waited for each time; 0 = none.
+
+    Returns:
+        ``free_before``, ``free_after`` in bytes.
+
+    """
+    work = session(context)
+    here = work.borrow(copied) if copied else None
+    free_before, _ = work.engine.memory()
     for _ in range(cycles):
-        engine.free(engine.alloc(nbytes))
-    return {"free_before": free_before, "free_after": engine.memory()[0]}
+        there = work.engine.alloc(nbytes)
+        if here is not None:
+            work.engine.upload(there, here, copied)
+            work.engine.synchronize()
+        work.engine.free(there)
+    free_after, _ = work.engine.memory()
+    if here is not None:
+        work.give_back(here)
+    return {"free_before": free_before, "free_after": free_after}
+
+
+def host_cycle(context: Context, *, nbytes: int, cycles: int) -> dict[str, int]:
+    """Allocate, touch and free `nbytes` bytes of pinned host memory `cycles` times, never two at once.
+
+    Returns:
+        ``grown``: bytes by which the most memory that this process ever had has grown over all but the first tenth
+        of the cycles; ``free_before``, ``free_after``: device memory, which pinning must not cost.
+
+    """
+    card = session(context).engine
+    free_before, _ = card.memory()
+    peak = 0
+    for n in range(cycles):
+        here = card.host_alloc(nbytes, pinned=True)
+        for page in range(0, nbytes, PAGE):
+            here.view[page] = 1  # a page that nobody touched costs nothing
+        card.host_free(here)
+        if n == cycles // 10:
+            peak = _peak()
+    return {"grown": _peak() - peak, "free_before": free_before, "free_after": card.memory()[0]}
+
+
+def refill(context: Context, *, pieces: int) -> dict[str, Any]:
+    """Fill the card with about `pieces` allocations, free every second one, and fill the gaps again.
+
+    Returns:
+        ``gaps`` that were made, ``filled`` again; ``whole``: whether half of all memory can be had in one piece once
+        all is freed; ``free_before``, ``free_after`` in bytes.
+
+    """
+    card = session(context).engine
+    free_before, _ = card.memory()
+    size = max(free_before // pieces // MIB, 1) * MIB
+    held = _filled(card, size, 2 * pieces)
+    gaps = held[::2]
+    for buffer in gaps:
+        card.free(buffer)
+    again = _filled(card, size, len(gaps))
+    for buffer in (*held[1::2], *again):
+        card.free(buffer)
+    half = _filled(card, free_before // 2, 1)
+    for buffer in half:
+        card.free(buffer)
+    return {
+        "gaps": len(gaps),
+        "filled": len(again),
+        "whole": bool(half),
+        "free_before": free_before,
+        "free_after": card.memory()[0],
+    }
+
+
+def _filled(card: CopyEngine, nbytes: int, most: int) -> list[DeviceBuffer]:
+    held: list[DeviceBuffer] = []
+    try:
+        while len(held) < most:
+            held.append(card.alloc(nbytes))
+    except OutOfMemory:
+        pass
+    return held
+
+
+def _peak() -> int:
+    """Bytes of memory that this process had at the most; Linux counts KiB, macOS bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most << 10
 
 
 def fragment(context: Context, *, nbytes: int, pieces: int) -> dict[str, Any]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from hil.bench import child
 from hil.copy import CopyEngine, DeviceBuffer, HostBuffer, engine
 from hil.errors import BenchFault
-from hil.model import MIB, to_dict
+from hil.model import KIB, MIB, to_dict
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
 
 KEPT = 512 * MIB
 """Bytes of host buffers that a device process keeps: fresh pages cost more than the copy that uses them."""
+MARGIN = 16 * KIB
+"""Bytes of every host buffer beyond a power of two: guard zones shall not make data need twice the memory."""
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class Session:
 
     def borrow(self, nbytes: int, *, pinned: bool = True) -> HostBuffer:
         """A host buffer of at least `nbytes` bytes; its content is whatever it was."""
-        size = max(1 << (max(nbytes, 1) - 1).bit_length(), 4096)
+        size = max(1 << (max(nbytes - MARGIN, 1) - 1).bit_length(), 4096) + MARGIN
         free = self.pool.get((pinned, size))
         if free:
             self.kept -= size
@@ -90,6 +93,11 @@ def devices(context: Context, *, name: str) -> list[dict[str, Any]]:
     """Devices that engine `name` can open now, sorted by target."""
     found = engine(name).devices(context.host)
     return [to_dict(device) for device in sorted(found, key=lambda device: device.target)]
+
+
+def footprint(_: Context) -> dict[str, int]:
+    """What this process holds of its own system: ``descriptors`` that are open, ``bytes`` it had in memory at most."""
+    return {"descriptors": child.open_descriptors(), "bytes": child.peak_bytes()}
 
 
 def memory(context: Context) -> tuple[int, int]:

@@ -5,17 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.session import session
-from hil.model import Direction, to_dict
-from hil.throughput import sample, sample_both
+from hil.errors import HilError, NotSupported
+from hil.model import Direction, Gpu, from_dict, to_dict
+from hil.throughput import measure_reuse, sample, sample_both, sample_streams, soak, sweep
+from hil.watch.telemetry import sample as read_sensors
+from hil.watch.telemetry import sampling
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
 
+_SENSELESS = "throughput: no sensors"
 
-def measure(context: Context, *, direction: str, nbytes: int, rounds: int, warmups: int) -> dict[str, Any]:
-    """`rounds` samples of one copy of `nbytes` bytes after `warmups` more; a `Samples` as a dict."""
-    engine = session(context).engine
-    taken = sample(engine, context.host.clock, Direction(direction), nbytes, rounds=rounds, warmups=warmups)
+
+def measure(
+    context: Context, *, direction: str, nbytes: int, rounds: int, warmups: int, pinned: bool = True, streams: int = 1
+) -> dict[str, Any]:
+    """`rounds` samples of one copy of `nbytes` bytes after `warmups` more; a `Samples` as a dict.
+
+    With several `streams`, of as many copies at once.
+    """
+    engine, clock, way = session(context).engine, context.host.clock, Direction(direction)
+    if streams > 1:
+        taken = sample_streams(engine, clock, way, nbytes, streams=streams, rounds=rounds, warmups=warmups)
+    else:
+        taken = sample(engine, clock, way, nbytes, rounds, warmups, pinned=pinned)
     facts: dict[str, Any] = to_dict(taken)
     return facts
 
@@ -25,3 +38,53 @@ def measure_both(context: Context, *, nbytes: int, rounds: int, warmups: int) ->
     engine = session(context).engine
     facts: dict[str, Any] = to_dict(sample_both(engine, context.host.clock, nbytes, rounds=rounds, warmups=warmups))
     return facts
+
+
+def measure_sizes(context: Context, *, direction: str, sizes: list[int], budget: int) -> list[dict[str, Any]]:
+    """Samples of each of `sizes`, within `budget` bytes a size; `Samples` as dicts."""
+    engine = session(context).engine
+    found = sweep(engine, context.host.clock, Direction(direction), sizes, budget=budget)
+    return [to_dict(samples) for samples in found]
+
+
+def reuse(context: Context, *, nbytes: int, reads: list[int], rounds: int) -> dict[str, Any]:
+    """A buffer read again and again, resident and sent anew; a `Reused` as a dict."""
+    engine = session(context).engine
+    facts: dict[str, Any] = to_dict(measure_reuse(engine, context.host.clock, nbytes, reads=reads, rounds=rounds))
+    return facts
+
+
+def run_soak(
+    context: Context, *, direction: str, nbytes: int, seconds: float, every: float, gpu: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The rate over `seconds`: ``soak``, a `Soak` as a dict, and ``sensors``: readings as dicts, empty without any."""
+    engine, clock = session(context).engine, context.host.clock
+    sensors: list[Any] = []
+
+    def run(meanwhile: Any) -> dict[str, Any]:
+        found = soak(engine, clock, Direction(direction), nbytes, seconds=seconds, every=every, meanwhile=meanwhile)
+        return {"soak": to_dict(found), "sensors": [to_dict(one) for one in sensors]}
+
+    if gpu is None or sensed(context, gpu=gpu) is None:
+        return run(lambda: None)
+    with sampling(context.host, from_dict(Gpu, gpu)) as take:
+        return run(lambda: sensors.append(take()))
+
+
+def sensed(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any] | None:
+    """One reading of the card's sensors, a `TelemetrySample` as a dict; `None` where nothing tells them."""
+    if context.state.get(_SENSELESS):
+        return None
+    try:
+        facts: dict[str, Any] = to_dict(read_sensors(context.host, from_dict(Gpu, gpu)))
+    except NotSupported:
+        context.state[_SENSELESS] = True  # no library, no driver for it: that does not change within a process
+        return None
+    except HilError:
+        return None  # the card is lost, or will not tell: the copies themselves say so better
+    return facts
+
+
+def driver_version(context: Context) -> str:
+    """Of the driver that the engine speaks to; empty where it does not tell."""
+    return session(context).engine.describe().driver_version

@@ -1,0 +1,104 @@
+"""A window around each test: error counters and kernel log, read once where one test ends and the next begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hil.errors import HilError
+from hil.hosts import LogLine
+from hil.watch import aer, telemetry, xid
+from hil.watch.aer import AerCounters
+from hil.watch.kernel import Observations, WatchedLine, subject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hil.hosts import Host
+    from hil.model import Gpu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """How things stood when it was opened. Cheaper than a `Mark`: boot id and path are not asked each time."""
+
+    gpu: Gpu
+    time: float
+    """Seconds on the host's clock."""
+    functions: tuple[str, ...]
+    """BDFs whose counters are read: the GPU's and all bridges above it; empty where the host counts nothing."""
+    counters: AerCounters
+    logged: bool
+    """Whether the kernel log is read: not through `log show`, which takes the better part of a second."""
+    replays: int | None
+    """NVML's replay counter; `None` where there is none to ask."""
+    seen: tuple[LogLine, ...] = ()
+    """Lines of the log that bear the window's own time but were there before it."""
+
+
+def opened(host: Host, gpu: Gpu) -> Window:
+    """Open a window on `gpu` now. Never raises for what the host does not let it see."""
+    counters = aer.read(host, aer.with_parents(host, [gpu.function.address]))
+    now, facts = host.clock.now(), host.facts()
+    logged = facts.simulated or facts.system != "Darwin"
+    lines, _ = _log(host, now) if logged else ((), ())
+    return Window(
+        gpu=gpu,
+        time=now,
+        logged=logged,
+        # macOS has no counters, and some ports of Linux hosts have none: not asked again and again.
+        functions=tuple(dict.fromkeys(count.address for count in counters.counts)),
+        counters=counters,
+        replays=_replays(host, gpu),
+        seen=tuple(lines),
+    )
+
+
+def turned(host: Host, window: Window) -> tuple[Observations, Window]:
+    """What happened since `window` was opened, and the next one, which begins where this ends."""
+    counters = aer.read(host, window.functions)
+    replays = None if window.replays is None else _replays(host, window.gpu)
+    now = host.clock.now()
+    lines, problems = _log(host, window.time) if window.logged else ((), ())
+    news = list(lines)
+    for old in window.seen:
+        if old in news:
+            news.remove(old)
+    seen = Observations(
+        aer=aer.difference(window.counters, counters),
+        replays=_grown(window.replays, replays),
+        xids=xid.parse(news),
+        lines=tuple(WatchedLine(time=line.time, text=line.text, about=subject(line.text)) for line in news),
+        seconds=now - window.time,
+        problems=tuple(problems),
+    )
+    follows = Window(
+        gpu=window.gpu,
+        time=now,
+        logged=window.logged,
+        functions=window.functions,
+        counters=counters,
+        replays=replays,
+        seen=tuple(line for line in lines if line.time >= now),
+    )
+    return seen, follows
+
+
+def _grown(before: int | None, after: int | None) -> int:
+    if before is None or after is None:
+        return 0
+    return after - before if after >= before else after  # it starts at zero when the driver is loaded anew
+
+
+def _replays(host: Host, gpu: Gpu) -> int | None:
+    try:
+        return telemetry.replays(host, gpu)
+    except HilError:
+        return None
+
+
+def _log(host: Host, start: float) -> tuple[Sequence[LogLine], tuple[str, ...]]:
+    try:
+        return host.kernel_log(start), ()
+    except (OSError, HilError) as error:
+        return (), (f"The kernel log cannot be read ({error}): Xids and link events go unseen.",)
