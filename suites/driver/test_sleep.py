@@ -1,0 +1,82 @@
+"""The host sleeps and wakes, and every device is what it was: there, usable, and with no byte silently changed.
+
+Sleep is the nearest that a Mac's software comes to a re-plug: links go down and train again, functions lose power.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from hil.bench import Device
+from hil.fixtures.identity import Identity
+from hil.fixtures.measure import Measure
+from hil.fixtures.sleep import Sleep
+from hil.fixtures.telemetry import Telemetry
+from hil.fixtures.transfer import Transfer
+from hil.model import MIB
+
+pytestmark = [pytest.mark.needs("gpu", "sleep"), pytest.mark.severity("critical")]
+LOST_BY_THE_DRIVER = {119, 120, 154}
+"""Xids that owners report after a resume: GSP does not answer (119, 120), then the device wants a reset (154)."""
+
+
+def test_device_is_usable_after_a_wake(sleep: Sleep, transfer: Transfer, measure: Measure) -> None:
+    """The host is back soon after its wake, the device opens, and bytes pass.
+
+    A failure means that every closed lid costs a reboot: owners report drivers that never resume.
+    """
+    measure("wake", sleep(), unit="s", at_most=30.0)
+    transfer.round_trip(16 * MIB)
+
+
+def test_device_is_the_same_after_a_wake(sleep: Sleep, identity: Identity) -> None:
+    """Ids, memory, functions, BARs, enclosure and its link are what they were before the sleep.
+
+    A failure at the link means a tunnel that trained to less; at the bus, functions or BARs that were not put back.
+    """
+    before = identity.now()
+    sleep()
+    identity.must_be(before, "the sleep")
+
+
+@pytest.mark.parametrize("nbytes", [4096, 64 * MIB])
+def test_held_memory_is_intact_or_refused(sleep: Sleep, transfer: Transfer, nbytes: int) -> None:
+    """Memory that a client held holds its bytes after the wake, or the driver says that it is lost.
+
+    A driver that answers with other bytes has corrupted a user's work without a word.
+    """
+    sleep.hold(nbytes)
+    sleep()
+    sleep.held()
+    transfer.round_trip(nbytes)
+
+
+@pytest.mark.needs("registers")
+def test_config_space_is_put_back(sleep: Sleep) -> None:
+    """COMMAND, BARs and payload sizes, which lose their power with the function, are restored by the operating system.
+
+    A failure means that the driver's first access after the wake reads all ones.
+    """
+    changes = sleep.config_changes()
+    assert changes == [], f"expected the config space from before the sleep, seen: {'; '.join(changes)}"
+
+
+def test_driver_survives_the_wake(sleep: Sleep, telemetry: Telemetry, device: Device) -> None:
+    """No Xid 119, 120 or 154 is logged by a sleep while the device is open.
+
+    Those are what a GSP that does not resume looks like; the device then wants a reset, or the host a reboot.
+    """
+    device.process()
+    sleep()
+    seen = {xid.number for xid in telemetry.observed().xids} & LOST_BY_THE_DRIVER
+    assert seen == set(), f"expected no Xid of {sorted(LOST_BY_THE_DRIVER)} from the driver, seen: {sorted(seen)}"
+
+
+def test_device_survives_sleep_after_sleep(sleep: Sleep, transfer: Transfer) -> None:
+    """Three sleeps in a row, with bytes passing after each.
+
+    A failure of a later one alone means state that each wake wears down: a leak, or a boot that works once.
+    """
+    for _ in range(3):
+        sleep()
+        transfer.round_trip(MIB)

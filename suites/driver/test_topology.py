@@ -1,0 +1,59 @@
+"""Several devices on one host: whatever is done to one of them, the others stay what and where they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from hil.bench import Device
+from hil.fixtures.hotplug import HotPlug
+from hil.fixtures.identity import Identity
+from hil.fixtures.neighbours import Neighbours
+from hil.fixtures.removal import Removal
+from hil.fixtures.topology import Topology
+
+pytestmark = [pytest.mark.needs("gpu"), pytest.mark.severity("critical")]
+
+
+@pytest.mark.needs("hotplug")
+def test_only_what_hangs_on_the_cable_goes_and_all_of_it_comes_back(
+    hotplug: HotPlug, topology: Topology, identity: Identity
+) -> None:
+    """Nothing but the enclosure, and what hangs behind it in its chain, leaves; then all is there again, and driven.
+
+    A failure means a tunnel set up for the first enclosure of a chain only, or a card that answers for another.
+    """
+    before = topology.now()
+    hotplug.detach(orderly=True)
+    topology.must_lack_its_enclosure(before)
+    hotplug.attach()
+    topology.must_be(before)
+    identity.must_be_driven()
+
+
+@pytest.mark.needs("hotplug", "second device")
+def test_a_replug_leaves_other_devices_and_their_memory_alone(hotplug: HotPlug, neighbours: Neighbours) -> None:
+    """Every other device holds a pattern of its own in an open session, while this one is pulled and plugged in.
+
+    A failure means that the drivers' view of the cards slipped by one: the wrong card was torn down.
+    """
+    neighbours.mark()
+    hotplug.detach(orderly=False)
+    hotplug.attach()
+    neighbours.must_be_untouched("a re-plug")
+
+
+@pytest.mark.needs("unbind", "second device")
+def test_unbinding_leaves_other_devices_and_their_memory_alone(removal: Removal, neighbours: Neighbours) -> None:
+    """As above, while the kernel takes this one from its driver and gives it back: they share the driver."""
+    neighbours.mark()
+    removal.take("unbind")
+    removal.give("unbind")
+    neighbours.must_be_untouched("an unbind")
+
+
+@pytest.mark.needs("reset", "second device")
+def test_a_reset_leaves_other_devices_and_their_memory_alone(device: Device, neighbours: Neighbours) -> None:
+    """As above, while this one is reset. A bus reset that reaches further than its bus shows here."""
+    neighbours.mark()
+    device.reset()
+    neighbours.must_be_untouched("a reset")
