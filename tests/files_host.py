@@ -13,9 +13,10 @@ from tests.tree_host import TreeHost
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hil.hosts import LogLine
+    from hil.hosts.base import EventStream
 
 
 class SteppedClock:
@@ -44,6 +45,7 @@ class FilesHost(TreeHost):
     written: list[tuple[str, bytes]] = field(default_factory=list)
     log: list[LogLine] | OSError = field(default_factory=list)
     sockets: dict[str, socket.socket | OSError] = field(default_factory=dict)
+    news: EventStream | None = None
     maps: bool = False
     """Whether files can be mapped."""
 
@@ -77,6 +79,11 @@ class FilesHost(TreeHost):
         if isinstance(self.log, OSError):
             raise self.log
         return [line for line in self.log if line.time >= since]
+
+    def watch(self, subsystems: Sequence[str]) -> EventStream:
+        if self.news is None:
+            raise NotSupported("this host announces nothing")
+        return self.news
 
     def connect(self, address: str) -> socket.socket:
         found = self.sockets.get(address, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), address))

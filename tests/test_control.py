@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hil.control import Actuator, SchedulingActuator, actuator, wait_gone, wait_present
+from hil.control import Actuator, PowerActuator, actuator, capabilities, wait_functions, wait_gone, wait_present
+from hil.control.news import names_on_buses
 from hil.control.simulated import SimulatedPlug
 from hil.control.sysfs import SysfsActuator, topmost
 from hil.errors import BenchFault, DeviceFault, DriverError, NotPermitted, NotSupported, UsageError
+from hil.hosts.base import Event
 from hil.hosts.wires.frames import receive_frame, send_frame
 from hil.model import Enclosure, Gpu, HostFacts, Inventory, PciFunction, Router, RouterRole
 from tests.files_host import FilesHost, refused
@@ -108,21 +110,29 @@ def test_actuators_are_found_by_their_kind() -> None:
 
 
 def test_the_plug_asks_the_machine_in_its_words() -> None:
-    plug, service = plugged({"ok": True}, {"ok": True}, {"ok": True})
+    plug, service = plugged(*[{"ok": True}] * 4)
 
     plug.detach()
     plug.attach(port=2)
-    plug.detach(after=1.5)
+    plug.power_off()
+    plug.power_on()
     service.join(5)
 
     assert service.requests == [
-        {"do": "detach", "enclosure": UID, "port": None, "after": 0.0},
-        {"do": "attach", "enclosure": UID, "port": 2, "after": 0.0},
-        {"do": "detach", "enclosure": UID, "port": None, "after": 1.5},
+        {"do": "detach", "enclosure": UID, "port": None},
+        {"do": "attach", "enclosure": UID, "port": 2},
+        {"do": "power off", "enclosure": UID, "port": None},
+        {"do": "power on", "enclosure": UID, "port": None},
     ]
     assert isinstance(plug, Actuator)
-    assert isinstance(plug, SchedulingActuator)
-    assert plug.capabilities == {"unplug", "schedule"}
+    assert isinstance(plug, PowerActuator)
+    assert plug.capabilities == {"unplug", "power", "port"}
+
+
+def test_kinds_say_what_they_can_at_the_most() -> None:
+    assert capabilities("sysfs") == {"remove", "authorize"}
+    assert capabilities("mcci") == {"unplug"}
+    assert capabilities("pdu") == {"power"}
 
 
 def test_the_machines_refusal_is_a_fault_of_the_bench() -> None:
@@ -343,3 +353,80 @@ def test_a_router_without_an_id_is_known_by_its_name() -> None:
 
     with pytest.raises(DeviceFault, match=r"enclosure \(0-1\): PCIe tunnel missing"):
         wait_present(FilesHost(), nameless, deadline=1, look=lambda _: seen)
+
+
+def test_waiting_for_functions_takes_until_all_came_or_went() -> None:
+    coming = Scene((0, ROUTER), (0.4, COMPLETE))
+    going = Scene((0, COMPLETE), (0.4, ROUTER))
+
+    came = wait_functions(coming.host, "card", [GPU], there=True, deadline=5, look=coming.look)
+    went = wait_functions(going.host, "card", [GPU], there=False, deadline=5, look=going.look)
+
+    assert (came, went) == (pytest.approx(0.4, abs=0.11), pytest.approx(0.4, abs=0.11))
+
+
+@pytest.mark.parametrize(("there", "words"), [(True, "not there"), (False, "still there")])
+def test_functions_that_did_not_come_or_go_are_named(there: bool, words: str) -> None:
+    scene = Scene((0, ROUTER if there else COMPLETE))
+
+    with pytest.raises(DeviceFault, match=f"card: {words} after 2 s: function {GPU}"):
+        wait_functions(scene.host, "card", [GPU], there=there, deadline=2, look=scene.look)
+
+
+class News:
+    """Events at given seconds after the start."""
+
+    def __init__(self, scene: Scene, *times: float) -> None:
+        self.scene, self.times, self.open = scene, list(times), True
+
+    def next(self, timeout: float) -> Event | None:
+        clock = self.scene.host.clock
+        due = self.scene.begin + self.times[0] if self.times else clock.now() + timeout + 1
+        clock.time = max(clock.now(), min(due, clock.now() + timeout))
+        if not self.times or clock.now() < due:
+            return None
+        return Event(action="add", subsystem="pci", path="x", time=self.times.pop(0))
+
+    def close(self) -> None:
+        self.open = False
+
+
+def test_a_host_that_announces_is_looked_at_when_it_does() -> None:
+    scene = Scene((0, NOTHING), (1.1, ROUTER), (1.5, COMPLETE))
+    news = scene.host.news = News(scene, 1.1, 1.1, 1.5)
+
+    took = wait_present(scene.host, ENCLOSURE, deadline=10, look=scene.look)
+
+    assert took == pytest.approx(1.5)
+    assert not news.open
+
+
+def test_what_is_not_announced_is_found_all_the_same() -> None:
+    scene = Scene((0, NOTHING), (1.3, COMPLETE))
+    scene.host.news = News(scene)
+
+    assert wait_present(scene.host, ENCLOSURE, deadline=10, look=scene.look) == pytest.approx(1.5)
+
+
+def test_names_alone_tell_that_it_is_too_early_to_look() -> None:
+    scene = Scene((0, NOTHING), (1.5, COMPLETE))
+    looks: list[float] = []
+
+    def look(host: Host) -> Inventory:
+        looks.append(host.clock.now() - scene.begin)
+        return scene.look(host)
+
+    host = scene.host = machine()
+    scene.begin = host.clock.now()
+    host.news = News(scene, 0.4, 1.5)
+    before = names_on_buses(host) - {"0-1"}
+    host.clock.on_step = lambda _: None
+
+    took = wait_present(host, ENCLOSURE, deadline=10, look=look, before=before | {"another"})
+
+    assert took == pytest.approx(1.5, abs=0.5)
+    assert looks[0] > 0.4  # neither at once nor at the first news, which brought no function
+
+
+def test_without_buses_in_files_there_are_no_names() -> None:
+    assert names_on_buses(FilesHost(system="Darwin")) == frozenset()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from hil.discovery import discover
-from hil.model import LinkKind
+from hil.model import LinkKind, PcieLink
 from tests.tree_host import TreeHost, load, tree
 
 if TYPE_CHECKING:
@@ -203,3 +204,32 @@ def test_a_bridge_in_another_domain_is_no_parent():
     found = discover(host)
 
     assert [(f.address, f.parent) for f in found.functions] == [("10000:e0:06.0", None)]
+
+
+def test_what_lasts_is_all_but_the_speed_of_pcie_links(workstation):
+    found = discover(workstation)
+
+    def at(gts: float) -> Inventory:
+        functions = tuple(replace(one, link=PcieLink(gts=gts, width=4)) for one in found.functions)
+        cards = tuple(
+            replace(gpu, function=replace(gpu.function, link=PcieLink(gts=gts, width=4))) for gpu in found.gpus
+        )
+        return replace(found, functions=functions, gpus=cards)
+
+    assert at(2.5) != at(16.0)
+    assert at(2.5).lasting() == at(16.0).lasting()
+    assert at(2.5).changes(at(16.0)) == ()
+
+
+def test_changes_name_what_came_went_and_became_different(workstation):
+    before = discover(workstation)
+    router, *others = before.routers
+    after = replace(before, routers=(replace(router, authorized=0), *others[1:]), gpus=(), problems=("new",))
+
+    changes = before.changes(after)
+
+    assert f"router {router.name}: authorized was {router.authorized}, is 0" in changes
+    assert f"router {others[0].name} is gone" in changes
+    assert f"gpu {before.gpus[0].id} is gone" in changes
+    assert "said now: new" in changes
+    assert f"gpu {before.gpus[0].id} came" in after.changes(before)

@@ -164,7 +164,7 @@ def keys(value):
 
 
 @pytest.mark.parametrize(
-    "command", ["list --json --bench sim:linux-two-enclosures", "profiles --json", "doctor --json"]
+    "command", ["list --json --bench sim:linux-two-enclosures", "profiles --json", "doctor --json", "faults --json"]
 )
 def test_every_key_of_the_json_is_documented(command, tmp_path):
     page = (ROOT / "docs/json.md").read_text(encoding="utf-8")

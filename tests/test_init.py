@@ -75,7 +75,7 @@ def test_examples_work_once_their_comments_are_taken_away(tmp_path):
     path = tmp_path / "bench.toml"
     path.write_text(re.sub(r"^# (\[\[actuator\]\]|[\w.]+ = .*)$", r"\1", text, flags=re.MULTILINE))
     file = load(path)
-    assert [entry.kind for entry in file.actuator] == ["simulated", "sysfs", "mcci"] * 2
+    assert [entry.kind for entry in file.actuator] == ["simulated", "sysfs", "mcci", "pdu"] * 2
     assert file.limits.temperature_c == 88
     assert roster.idle_actuators(file, inventory) == ()
     assert {one.entry.expect.firmware for one in roster.call(file, inventory)} == {"30.2", "40.1"}

@@ -177,16 +177,6 @@ def test_an_unplugged_card_is_gone_comes_back_and_is_opened_anew(switch_on: Swit
     assert presence(open_function(host, again)) == "ready"
 
 
-def test_a_cable_can_be_pulled_later_while_its_caller_waits(switch_on: SwitchOn) -> None:
-    host = switch_on(LINUX)
-    box = discover(host).enclosures[0].router
-    plug = actuator("simulated").open(host, box, {})
-
-    plug.detach(after=1.0)  # type: ignore[call-arg]
-
-    assert wait_gone(host, box, deadline=3) == pytest.approx(1.0, abs=0.15)
-
-
 def test_a_router_that_comes_back_without_its_card_is_told_as_a_missing_tunnel(switch_on: SwitchOn) -> None:
     host = switch_on(LINUX, lambda machine: NoTunnel(Trigger(), machine))
     box = discover(host).enclosures[0].router

@@ -12,6 +12,7 @@ from hil.model import MIB
 
 pytestmark = pytest.mark.slow  # whole runs of pytest in processes of their own
 FIRST, SECOND = "rtx-4090-th3p4g3", "rtx-6000-ada-egpu-node-titan"
+RUNGS = ["reopen", "reset", "driver rebind", "sleep and wake", "replug", "cold cycle"]
 GATE = f"""
     import pytest
 
@@ -91,7 +92,8 @@ def profile(folder, *changes):
 
 
 def unconsenting(folder):
-    return profile(folder, ("reset = true", "reset = false"), ("unplug = true", "unplug = false"))
+    allowed = ("reset", "unplug", "unbind", "sleep", "power_cycle")
+    return profile(folder, *((f"{what} = true", f"{what} = false") for what in allowed))
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +145,25 @@ def test_every_rung_of_the_ladder_is_told(gate):
     stories = [path.read_text() for path in (gate.folder / "allure").glob("*-attachment.txt")]
     story = next(text for text in stories if "replug: ok" in text)
 
-    assert [line.split(":")[0] for line in story.splitlines()] == ["reopen", "reset", "replug"]
-    assert re.match(r"reopen: no: .*not in the inventory\nreset: no: .*\nreplug: ok: well again after: ", story)
+    rungs = [line for line in story.splitlines() if not line.startswith(" ")]
+    assert [line.split(":")[0] for line in rungs] == RUNGS[: RUNGS.index("replug") + 1]
+    assert re.match(
+        r"reopen: no: .*not in the inventory\nreset: no: .*replug: ok: well again", "\n".join(rungs), re.DOTALL
+    )
+    assert "    vendor and device id: not read → 0x268410de" in story
+
+
+def test_every_rung_of_the_ladder_is_told_to_programs_too(gate):
+    texts = [path.read_text() for path in (gate.folder / "allure").glob("*-attachment.json")]
+    stories = [rungs for rungs in map(json.loads, texts) if rungs[-1]["name"] == "replug"]
+
+    assert stories
+    for rungs in stories:
+        assert [rung["name"] for rung in rungs] == RUNGS[: RUNGS.index("replug") + 1]
+        assert rungs[-1]["ok"]
+        assert 0 < rungs[-1]["seconds"] < rungs[-1]["within"]
+        assert rungs[-1]["after"]["vendor and device id"] == "0x268410de"
+        assert any("pciehp" in line for line in rungs[-1]["log"])
 
 
 def test_what_the_kernel_said_is_attached(gate):

@@ -99,10 +99,11 @@ def cases(run: Finished, alias: str) -> int:
     [("mac", [MAC]), ("linux", [FIRST, SECOND]), ("inline", [MAC])],
     ids=["mac", "linux", "inline"],
 )
-def test_all_suites_are_green_on_a_simulated_machine_and_skip_nothing(clean_runs, bench, aliases):
+def test_all_suites_are_green_on_a_simulated_machine(clean_runs, bench, aliases):
     run = clean_runs[bench]
 
-    assert {test: outcome for test, outcome in run.outcomes().items() if outcome != "PASSED"} == {}
+    # What may be skipped where, tests/test_profiles.py says.
+    assert {test: was for test, was in run.outcomes().items() if was not in ("PASSED", "SKIPPED")} == {}
     assert run.code == 0
     assert all(cases(run, alias) >= LEAST for alias in aliases)
 
@@ -158,7 +159,8 @@ def test_a_flipped_bit_fails_a_transfer_with_its_diagnosis(faulty):
     assert facts["status"] == "failed"
     assert re.search(
         r"DataCorrupt: \S+ \S+ host → device → host came back wrong: bit flip: bit \d of the byte at 0x[0-9a-f]+ reads "
-        r"[01] and should not \(1 of \d+ bytes are wrong \(\S+ %\)\)$",
+        r"[01] and should not( \(page \d+ \+ 0x[0-9a-f]+, 2 MiB block \d+ \+ 0x[0-9a-f]+\))? "
+        r"\(1 of \d+ bytes are wrong \(\S+ %\)\)\n {4}repeat it",
         facts["statusDetails"]["message"],
     )
     assert "bit flip: bit" in run.attached(name, "corruption")

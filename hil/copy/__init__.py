@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from hil import registry
-from hil.copy.base import CopyEngine, DeviceBuffer, EngineDevice, HostBuffer, Mark
+from hil.copy.base import CopyEngine, DeviceBuffer, EngineDevice, HostBuffer, Mark, Rows
 from hil.errors import UsageError
 
 GROUP = "hil.copy_engines"
 
-__all__ = ["GROUP", "CopyEngine", "DeviceBuffer", "EngineDevice", "HostBuffer", "Mark", "engine", "engines"]
+__all__ = ["GROUP", "CopyEngine", "DeviceBuffer", "EngineDevice", "HostBuffer", "Mark", "Rows", "engine", "engines"]
 
 
 def engines() -> list[str]:

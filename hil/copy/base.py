@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
+from hil.errors import NotSupported
 from hil.hosts.base import Host
 from hil.model import Direction
 
@@ -45,6 +46,24 @@ class EngineDevice:
     """BDF where the engine tells it: the join with discovery."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The shape of a pitched (2D) copy; all in bytes but `rows`."""
+
+    row_bytes: int
+    """Of a row that is copied; what lies from there to the next row is padding, and left alone."""
+    rows: int
+    src_pitch: int
+    """From the start of a row to the start of the next, at least `row_bytes`."""
+    dst_pitch: int
+    src_offset: int = 0
+    dst_offset: int = 0
+
+    def span(self, pitch: int) -> int:
+        """Bytes from the first row's start to the last row's end at `pitch`."""
+        return pitch * (self.rows - 1) + self.row_bytes
+
+
 class CopyEngine(ABC):
     """Moves bytes between host and device through one driver. Used in a device process only.
 
@@ -61,6 +80,15 @@ class CopyEngine(ABC):
     fresh_process_after_replug: ClassVar[bool]
     """Whether the driver's library must be loaded anew (a new process) once a device was lost."""
     directions: ClassVar[frozenset[Direction]]
+    shows_memory: ClassVar[bool] = False
+    """Whether `window` tells where device memory shows in BAR 1."""
+    pitched: ClassVar[bool] = False
+    """Whether it has `copy_rows`."""
+    overlap: ClassVar[Literal["memmove", "refused", "undefined"]] = "undefined"
+    """What `move` promises where source and destination overlap in one buffer: the bytes as if all were read before
+    the first is written, an error, or nothing."""
+    stages_pageable: ClassVar[bool] = False
+    """Whether the driver stages copies from and to pageable memory, so that pinned memory is faster."""
 
     @classmethod
     @abstractmethod
@@ -152,6 +180,37 @@ class CopyEngine(ABC):
     @abstractmethod
     def elapsed(self, start: Any, end: Any) -> float:
         """Seconds of the device's clock between two marks that were reached (call `synchronize` first)."""
+
+    def copy_rows(
+        self,
+        direction: Direction,
+        dst: DeviceBuffer | HostBuffer,
+        src: DeviceBuffer | HostBuffer,
+        shape: Rows,
+        *,
+        stream: int = 0,
+    ) -> None:
+        """Submit a pitched copy of `shape`; `direction` says which of `dst` and `src` is the host's.
+
+        Raises:
+            NotSupported: this engine has none.
+
+        """
+        del dst, src, stream
+        raise NotSupported(f"engine {self.name} has no pitched copies: {direction} of {shape.rows} rows")
+
+    @property
+    def in_host_memory(self) -> bool:
+        """Whether the device's memory is the host's: to fill all of it would take the host's away."""
+        return False
+
+    def window(self, buffer: DeviceBuffer) -> int | None:
+        """Offset in BAR 1 at which `buffer` shows; `None` = nowhere, or this driver does not tell.
+
+        It may lie beyond the BAR's end: a 256 MiB window shows the beginning of the card's memory.
+        """
+        del buffer
+        return None
 
     @abstractmethod
     def memory(self) -> tuple[int, int]:

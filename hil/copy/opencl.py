@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from hil.copy import opencl_driver as driver
-from hil.copy.base import CopyEngine, DeviceBuffer, EngineDevice, HostBuffer
+from hil.copy.base import CopyEngine, DeviceBuffer, EngineDevice, HostBuffer, Rows
 from hil.copy.opencl_memory import OpenCLMemory
+from hil.copy.opencl_rows import rectangle
 from hil.copy.opencl_stream import OpenCLMark, OpenCLStream, elapsed
 from hil.errors import DeviceGone, DriverError, HilError, NotSupported
 from hil.model import Direction, size_text
@@ -31,6 +32,9 @@ class OpenCLEngine(CopyEngine):
     fresh_process_after_replug: ClassVar[bool] = True
     """The loader lists devices once in the life of a process."""
     directions: ClassVar[frozenset[Direction]] = frozenset(Direction)
+    pitched: ClassVar[bool] = True
+    overlap: ClassVar[Literal["memmove", "refused", "undefined"]] = "refused"
+    """MEM_COPY_OVERLAP: OpenCL 3.0, clEnqueueCopyBuffer."""
 
     def __init__(self, about: EngineDevice, device: Any) -> None:
         self._about = about
@@ -38,6 +42,7 @@ class OpenCLEngine(CopyEngine):
         with driver.driver_errors("create a context", about.target):
             self._context = self._cl.Context([device])
         self._streams: dict[int, OpenCLStream] = {}
+        self._in_host_memory = bool(device.host_unified_memory)
         self._memory = OpenCLMemory(self._context, about, device.max_mem_alloc_size)
         self._closed = False
 
@@ -181,6 +186,39 @@ class OpenCLEngine(CopyEngine):
             ),
             None,
         )
+
+    def copy_rows(
+        self,
+        direction: Direction,
+        dst: DeviceBuffer | HostBuffer,
+        src: DeviceBuffer | HostBuffer,
+        shape: Rows,
+        *,
+        stream: int = 0,
+    ) -> None:
+        """Submit a pitched copy."""
+        operation = f"copy {shape.rows} rows of {size_text(shape.row_bytes)} {direction}"
+        _check(least=1, row_bytes=shape.row_bytes, rows=shape.rows)
+        _check(least=shape.row_bytes, src_pitch=shape.src_pitch, dst_pitch=shape.dst_pitch)
+        _check(src_offset=shape.src_offset, dst_offset=shape.dst_offset)
+        target = self._end(dst, shape.dst_offset, shape.span(shape.dst_pitch), operation)
+        source = self._end(src, shape.src_offset, shape.span(shape.src_pitch), operation)
+        self._stream(stream).submit(
+            operation,
+            lambda queue: self._cl.enqueue_copy(queue, target, source, **rectangle(direction, shape)),
+            next((end for end in (target, source) if isinstance(end, memoryview)), None),
+        )
+
+    def _end(self, buffer: Any, offset: int, nbytes: int, operation: str) -> Any:
+        """The driver's handle of a device buffer; the memory of a host buffer, from `offset` on."""
+        if hasattr(buffer, "view"):
+            return self._memory.part(buffer, offset, nbytes, operation)
+        return self._memory.device(buffer, operation).handle
+
+    @property
+    def in_host_memory(self) -> bool:
+        """Whether it is a CPU, or shares its memory with one."""
+        return self._in_host_memory
 
     def synchronize(self, stream: int | None = None) -> None:
         """Wait until all copies of `stream` (`None`: of all) are done; raises the first one's failure."""

@@ -8,9 +8,9 @@ import mmap
 import os
 import socket
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from hil.copy.base import CopyEngine, DeviceBuffer, EngineDevice, HostBuffer
+from hil.copy.base import CopyEngine, DeviceBuffer, EngineDevice, HostBuffer, Rows
 from hil.errors import BenchFault, DeviceGone, DeviceHung, DriverError, HilError, NotSupported, OutOfMemory
 from hil.hosts.base import Host
 from hil.hosts.wires.driver import ALL_STREAMS, REQUEST, RESPONSE, Call, Status, Way
@@ -52,6 +52,10 @@ class SimulatedEngine(CopyEngine):
     device_time: ClassVar[bool] = True
     fresh_process_after_replug: ClassVar[bool] = False
     directions: ClassVar[frozenset[Direction]] = frozenset(Direction)
+    shows_memory: ClassVar[bool] = True
+    pitched: ClassVar[bool] = True
+    overlap: ClassVar[Literal["memmove", "refused", "undefined"]] = "memmove"
+    stages_pageable: ClassVar[bool] = True
 
     def __init__(self, sock: socket.socket, target: str) -> None:
         self._sock = sock
@@ -165,6 +169,30 @@ class SimulatedEngine(CopyEngine):
         """Seconds between two events."""
         return int(self._call(Call.ELAPSED, start, end)[0][0]) * 1e-9
 
+    def copy_rows(
+        self,
+        direction: Direction,
+        dst: DeviceBuffer | HostBuffer,
+        src: DeviceBuffer | HostBuffer,
+        shape: Rows,
+        *,
+        stream: int = 0,
+    ) -> None:
+        """Submit a pitched copy."""
+        source = _place(src), shape.src_offset
+        target = _place(dst), shape.dst_offset
+        extent = shape.row_bytes, shape.rows, shape.src_pitch, shape.dst_pitch
+        self._call(Call.COPY, Way[direction.name], stream, *source, *target, *extent)
+
+    @property
+    def in_host_memory(self) -> bool:
+        """The card is a model: what is written to it takes the host's memory."""
+        return True
+
+    def window(self, buffer: DeviceBuffer) -> int | None:
+        """Its device address: the reference driver maps the card's memory one to one."""
+        return buffer.address
+
     def memory(self) -> tuple[int, int]:
         """Free and total bytes."""
         (free, total, *_), _, _ = self._call(Call.MEMORY)
@@ -200,6 +228,10 @@ def _told(text: str, name: str) -> Any:
     if not text:
         raise DriverError(f"driver call {name} answered OK and told nothing", operation=f"driver call {name}")
     return json.loads(text)
+
+
+def _place(buffer: DeviceBuffer | HostBuffer) -> int:
+    return buffer.address if isinstance(buffer, SimulatedDeviceBuffer) else _handle(buffer)  # type: ignore[arg-type]
 
 
 def _handle(buffer: HostBuffer) -> int:

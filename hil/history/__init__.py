@@ -4,6 +4,7 @@ from hil.history.cusum import Alarm, Reference, first_alarm
 from hil.history.gate import Gate, gate
 from hil.history.series import Key, Point
 from hil.history.store import History, open_history
+from hil.history.tonight import Tonight
 from hil.history.verdict import Verdict, judge_series
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Key",
     "Point",
     "Reference",
+    "Tonight",
     "Verdict",
     "first_alarm",
     "gate",

@@ -57,7 +57,7 @@ class Point:
     """What one run measured of one series."""
 
     time: float
-    """Seconds since 1970, UTC, at which the run began."""
+    """Seconds since 1970, UTC, at which it was measured."""
     value: float
     """Median of the samples, in the series' unit."""
     spread: float = 0.0

@@ -11,14 +11,13 @@ from hil.history.cusum import SHORTEST, Alarm, first_alarm
 from hil.history.locate import locate
 from hil.history.series import Key, Point
 from hil.history.store import Acceptance, History
+from hil.history.words import differences
 
 LONGEST: Final = 400
 """Nights that are judged at the most: what nobody minded for so long is the new normal."""
 DAY: Final = 86400.0
 RECOVERED: Final = 5
 """Nights whose median must be back for a change to count as gone."""
-_IGNORED: Final = ("command", "started", "seed")
-"""Context that differs from run to run and explains nothing."""
 Status = Literal["too few", "steady", "worse", "better"]
 
 
@@ -140,13 +139,11 @@ def _recovery(values: Sequence[float], alarm: Alarm, key: Key) -> int | None:
 
 def _change(nights: Sequence[Night], kept: Sequence[int], at: int, alarm: Alarm) -> Change:
     first, before = nights[kept[at]], nights[kept[at - 1]] if at else nights[kept[0]]
-    names = sorted({*first.context, *before.context} - set(_IGNORED))
-    pairs = {name: (before.context.get(name, ""), first.context.get(name, "")) for name in names}
     return Change(
         since=first,
         before=alarm.reference.median,
         after=median(nights[i].value for i in kept[at : alarm.night + 1]),
         better=alarm.better,
         seen=nights[kept[alarm.night]].date,
-        context={name: pair for name, pair in pairs.items() if pair[0] != pair[1]},
+        context=differences(before.context, first.context),
     )

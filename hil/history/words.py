@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from hil.history.series import Key
-from hil.history.verdict import Change
 from hil.model import GB
+
+if TYPE_CHECKING:
+    from hil.history.verdict import Change
 
 _MICRO = 1e-6
 
@@ -16,6 +21,17 @@ def quantity(value: float, unit: str) -> str:
     if unit == "s":
         return f"{value / _MICRO:.3g} µs" if value < 1e-3 else f"{value:.3g} s"  # noqa: PLR2004
     return f"{value:.4g} {unit}".rstrip()
+
+
+IGNORED = ("command", "started", "seed")
+"""Context that differs from run to run and explains nothing."""
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What differs between two nights' contexts and could explain a change: before, after."""
+    names = sorted({*before, *after} - set(IGNORED))
+    pairs = {name: (before.get(name, ""), after.get(name, "")) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def change_sentence(change: Change, key: Key) -> str:

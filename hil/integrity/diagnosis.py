@@ -1,218 +1,238 @@
-"""Diagnosis: cut the wrong bytes of a buffer into runs, each explained by what its bytes are.
-
-From the first wrong byte on, every explanation that the bytes themselves suggest (an origin decoded from a
-word, zeros, ones, what the destination held before) is tried; the one that explains the longest stretch wins,
-and the search goes on behind it. Slow per finding, constant in memory: it runs only where bytes are wrong.
-"""
+"""From what explains wrong bytes to findings: what is one cause becomes one finding, with a kind and a sentence."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from hil.integrity.pattern import Bytes, Stream
-from hil.integrity.word import (
-    EPOCHS,
-    PATTERN_BYTES,
-    TILE_BYTES,
-    WORD_BYTES,
-    Origin,
-    decode,
-    decode_many,
-)
+from hil.integrity.bits import bit_findings
+from hil.integrity.evidence import Alias, Constant, Evidence, Flips, Run, Source
+from hil.integrity.examine import Examination
+from hil.integrity.findings import Finding, Kind
+from hil.integrity.relations import Group, displacement, related
+from hil.integrity.sentences import ADVICE, aliased, displaced, hexadecimal, of_words, told
+from hil.integrity.tally import Tally, joined
+from hil.model import KIB, size_text
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_MOST_FLIPS = 3  # bits of one word; two words of the pattern differ in 18 and more
-_CONCLUSIVE = 4  # bytes: shorter zeros, ones or old data may be chance, unless they reach the end of what is wrong
-_SETTLED = WORD_BYTES  # so many correct bytes in a row end a wrong stretch
-_FIRST_LOOK = 256  # bytes; doubled up to a tile
+_TOGETHER = 4  # runs alike that are one finding; fewer are told one by one
+_PAGE, _LINE = 4 * KIB, 64
+_TELLING = 15  # bytes of a pattern at any place hold a whole word of it; fewer cannot say what they are
+_CHANCE = 2  # bytes at an end that may agree by chance
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A pattern that wrong bytes may come from: `stream`, displaced by `displacement` bytes."""
-
-    stream: Stream
-    displacement: int
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """One byte, again and again."""
-
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
-class Flips:
-    """Bits of one word."""
-
-    mask: int
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Wrong bytes with one explanation; `None` = nothing explains them."""
-
-    offset: int
-    end: int
-    """Offset behind the last wrong byte."""
-    cause: Source | Constant | Flips | None
-    to_end: bool
-    """Whether the explanation holds up to the end of the buffer."""
+def diagnosed(examination: Examination) -> list[Finding]:
+    """The findings of what was examined, in order of offset."""
+    evidence = examination.evidence
+    own, others = _parted(evidence, examination.runs)
+    for cause, tally in examination.local.items():
+        if isinstance(cause, Alias):
+            # Words at the edges, of which only a part can be judged.
+            delta = (1 if cause.upwards else -1) << cause.bit
+            same = [run for run in own if displacement(run) == delta]
+            own = [run for run in own if displacement(run) != delta]
+            examination.local[cause] = joined([tally, *([_tally(same)] if same else [])])
+    own, others = _absorbed(own, others)
+    groups = related(evidence, own)
+    others = [run for run in others if not any(_within_rows(group, run) for group in groups)]
+    found = list(bit_findings(examination, [run for run in others if isinstance(run.cause, Flips)]))
+    found += [_own_finding(evidence, group) for group in _gathered(groups)]
+    for cause, tally in examination.local.items():
+        if not isinstance(cause, Flips):
+            found.append(_local_finding(evidence, cause, tally))
+    for runs in _alike(run for run in others if not isinstance(run.cause, Flips)):
+        found.append(_finding(evidence, runs))
+    return sorted(found, key=lambda finding: finding.offset)
 
 
-@dataclass(slots=True)
-class Scanner:
-    """Goes through the wrong tiles of one buffer."""
+def _parted(evidence: Evidence, runs: Iterable[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs of the buffer's own data, and all others."""
+    own: list[Run] = []
+    others: list[Run] = []
+    for run in runs:
+        mine = isinstance(run.cause, Source) and run.cause.stream == evidence.expected
+        (own if mine else others).append(run)
+    return own, others
 
-    actual: Bytes
-    expected: Stream
-    first_byte: int
-    unwritten: Stream | None
-    """What the destination was filled with before; `None` = not known."""
-    tiles: list[tuple[int, int]]
-    """Offset and size of the tiles that hold wrong bytes."""
-    _seen: list[Source] = field(default_factory=list)
 
-    def runs(self) -> Iterator[Run]:
-        """The wrong bytes in order, in runs that do not overlap."""
-        position = 0
-        for offset, nbytes in self.tiles:
-            position = max(position, offset)
-            while (found := self._next_wrong(position, offset + nbytes)) is not None:
-                run = self._explain(found)
-                yield run
-                position = run.end
+def _absorbed(own: Sequence[Run], others: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """A stretch that was shifted leaves a gap at one end, of as many bytes: it belongs to the same finding."""
+    ends = {run.end: run for run in others}
+    starts = {run.offset: run for run in others}
+    taken: set[int] = set()
+    merged: list[Run] = []
+    for run in own:
+        delta = displacement(run)
+        side = ends if delta > 0 else starts
+        edge = run.offset if delta > 0 else run.end
+        gap = next((side[edge + off] for off in range(-_CHANCE, _CHANCE + 1) if edge + off in side), None)
+        if gap is not None and abs(delta) < run.length and gap.length <= abs(delta):
+            taken.add(id(gap))
+            merged.append(replace(run, offset=min(run.offset, gap.offset), end=max(run.end, gap.end)))
+        else:
+            merged.append(run)
+    return merged, [run for run in others if id(run) not in taken]
 
-    def _wrong(self, start: int, end: int) -> Bytes:
-        """Exclusive or of what is there and what should be."""
-        return self.actual[start:end] ^ self.expected.read(self.first_byte + start, end - start)
 
-    def _windows(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        size = _FIRST_LOOK
-        while start < end:
-            yield start, min(start + size, end)
-            start, size = start + size, min(2 * size, TILE_BYTES)
+def _within_rows(group: Group, run: Run) -> bool:
+    """Whether `run` is a gap between rows that lie too far apart."""
+    if group.kind is not Kind.ROW_PITCH or run.length > abs(group.step):
+        return False
+    return group.runs[0].offset - run.length - _CHANCE <= run.offset <= group.runs[-1].end + _CHANCE
 
-    def _next_wrong(self, start: int, end: int) -> int | None:
-        for low, high in self._windows(start, end):
-            places = np.flatnonzero(self._wrong(low, high))
-            if places.size:
-                return low + int(places[0])
-        return None
 
-    def _explain(self, position: int) -> Run:
-        origins = self._origins(position)
-        guesses: list[Source | Constant] = [Constant(0x00), Constant(0xFF)]
-        if self.unwritten is not None:
-            guesses.append(Source(self.unwritten, 0))
-        guesses.append(Source(Stream((self.expected.epoch - 1) % EPOCHS, self.expected.buffer_id), 0))
-        guesses += self._seen
-        guesses += origins.values()
-        # Of equal lengths the first wins: constants are simpler than any pattern.
-        cause, reach = max(((guess, self._reach(guess, position)) for guess in guesses), key=lambda pair: pair[1])
-        end = self._last_wrong(position, reach) if reach > position else position
-        mask, word_end = self._flips(position)
-        flips = mask.bit_count()
-        to_end = reach == len(self.actual)
-        beats_flips = end > word_end or flips > _MOST_FLIPS or (to_end and flips > 1)
-        if end > position and beats_flips and self._credible(cause, reach - position, end):
-            if isinstance(cause, Source):
-                self._seen = [cause]
-            return Run(position, end, cause, to_end)
-        if flips <= _MOST_FLIPS:
-            return Run(position, word_end, Flips(mask), to_end=False)
-        return Run(position, self._garbage_end(position, list(origins)), None, to_end=False)
+def _gathered(groups: Sequence[Group]) -> Iterator[Group]:
+    """Groups of one run each that are alike as one, where they are many."""
+    alone: dict[tuple[Kind, int], list[Run]] = {}
+    for group in groups:
+        if group.kind in (Kind.MISPLACED, Kind.DUPLICATED, Kind.BYTE_SHIFTED):
+            alone.setdefault((group.kind, displacement(group.runs[0])), []).extend(group.runs)
+        else:
+            yield group
+    for (kind, _), runs in alone.items():
+        for same in [runs] if len(runs) >= _TOGETHER else [[run] for run in runs]:
+            yield Group(kind=kind, runs=same)
 
-    def _credible(self, cause: Source | Constant, nbytes: int, end: int) -> bool:
-        """Whether `nbytes` up to `end` speak for `cause`: few may be chance, unless they are all."""
-        if nbytes >= _CONCLUSIVE:
-            return True
-        if self._next_wrong(end, min(end + _SETTLED, len(self.actual))) is not None:
-            return False
-        return nbytes > 1 or isinstance(cause, Constant) or cause.stream == self.unwritten
 
-    def _reach(self, cause: Source | Constant, start: int) -> int:
-        """Up to where the bytes from `start` on are what `cause` says."""
-        end = len(self.actual)
-        if isinstance(cause, Source):
-            shift = self.first_byte - cause.displacement
-            if start + shift < 0:
-                return start
-            end = min(end, PATTERN_BYTES - shift)
-        for low, high in self._windows(start, end):
-            made = cause.value if isinstance(cause, Constant) else cause.stream.read(low + shift, high - low)
-            places = np.flatnonzero(self.actual[low:high] != made)
-            if places.size:
-                return low + int(places[0])
-        return max(start, end)
+def _alike(runs: Iterable[Run]) -> Iterator[list[Run]]:
+    by_cause: dict[Any, list[Run]] = {}
+    for run in runs:
+        by_cause.setdefault(run.cause, []).append(run)
+    for same in by_cause.values():
+        yield from [same] if len(same) >= _TOGETHER else [[run] for run in same]
 
-    def _last_wrong(self, start: int, end: int) -> int:
-        """Offset behind the last wrong byte of ``start … end``, whose first byte is wrong."""
-        low = max(start, end - _FIRST_LOOK)
-        places = np.flatnonzero(self._wrong(low, end))
-        return low + int(places[-1]) + 1 if places.size else self._last_wrong(start, low)
 
-    def _flips(self, position: int) -> tuple[int, int]:
-        """Flipped bits of the word that holds `position`, and the offset behind its last wrong byte."""
-        start = position - (self.first_byte + position) % WORD_BYTES
-        low, high = max(start, 0), min(start + WORD_BYTES, len(self.actual))
-        wrong = self._wrong(low, high)
-        mask = int.from_bytes(wrong.tobytes(), "little") << 8 * (low - start)
-        return mask, low + int(np.flatnonzero(wrong)[-1]) + 1
+def _tally(runs: Sequence[Run]) -> Tally:
+    ordered = sorted(runs, key=lambda run: run.offset)
+    tally = Tally(to_end=any(run.to_end for run in runs))
+    tally.add(np.array([run.offset for run in ordered]), np.array([run.end for run in ordered]))
+    return tally
 
-    def _origins(self, position: int) -> dict[int, Source]:
-        """Believable origins told by the words that begin at `position` or up to 7 bytes behind it."""
-        found = {}
-        text = self.actual[position : position + 3 * WORD_BYTES - 1].tobytes()
-        for start in range(min(WORD_BYTES, len(text) - WORD_BYTES + 1)):
-            origin = decode(int.from_bytes(text[start : start + WORD_BYTES], "little"))
-            if origin is None:
-                continue
-            behind = text[start + WORD_BYTES : start + 2 * WORD_BYTES]
-            follows = len(behind) == WORD_BYTES and decode(int.from_bytes(behind, "little")) == Origin(
-                epoch=origin.epoch, buffer_id=origin.buffer_id, index=origin.index + 1
-            )
-            here = self.first_byte + position + start
-            source = Source(Stream(origin.epoch, origin.buffer_id), here - origin.index * WORD_BYTES)
-            # A lone random word passes the check once in 256 times, and has such an origin once in 2^28.
-            if follows or source.displacement == 0 or source.stream == self.expected:
-                found[position + start] = source
-        return found
 
-    def _garbage_end(self, position: int, restarts: list[int]) -> int:
-        """Offset behind bytes that nothing explains: up to correct ones, or to some that have an explanation.
+def _built(kind: Kind, tally: Tally, sentence: str, **more: Any) -> Finding:
+    return Finding(
+        kind=kind,
+        offset=tally.first,
+        length=tally.end - tally.first,
+        sentence=sentence,
+        advice=ADVICE[kind],
+        places=tally.places,
+        nbytes=tally.nbytes,
+        spans=tuple(tally.spans),
+        stride=tally.stride,
+        **more,
+    )
 
-        Only words that lie as the pattern's words do are looked at for explanations.
-        """
-        stops = [start for start in restarts if start > position]
-        for low, high in self._windows(position, len(self.actual)):
-            # Overlap, so that a stretch or a pair of words across two windows is seen.
-            end = min(high + 2 * WORD_BYTES, len(self.actual))
-            places = low + np.flatnonzero(self._wrong(low, end))
-            ends = places[np.diff(places, append=end if end < len(self.actual) else end + _SETTLED) > _SETTLED]
-            stops += [int(last) + 1 for last in ends[:1]]
-            stops += self._explained(max(low, position + 1), end)
-            if stops:
-                return self._last_wrong(position, min(stops))
-        return len(self.actual)
 
-    def _explained(self, start: int, end: int) -> list[int]:
-        """Where the first aligned pair of words in ``start … end`` is that is constant or has one origin."""
-        start += -(self.first_byte + start) % WORD_BYTES
-        words = np.frombuffer(self.actual[start:end].tobytes()[: (end - start) // WORD_BYTES * WORD_BYTES], np.uint64)
-        if words.size < 2:  # noqa: PLR2004  (a pair)
-            return []
-        valid, epochs, buffers, indices = decode_many(words)
-        a, b = slice(None, -1), slice(1, None)
-        pair = valid[a] & valid[b] & (epochs[a] == epochs[b]) & (buffers[a] == buffers[b])
-        pair &= indices[a] + np.uint64(1) == indices[b]
-        pair &= words[a] != self.expected.read(self.first_byte + start, words.size * WORD_BYTES).view(np.uint64)[a]
-        constant = (words[a] == words[b]) & ((words[a] == 0) | (words[a] == np.uint64(0xFFFFFFFFFFFFFFFF)))
-        places = np.flatnonzero(pair | constant)
-        return [start + int(places[0]) * WORD_BYTES] if places.size else []
+def _local_finding(evidence: Evidence, cause: Any, tally: Tally) -> Finding:
+    kind, sentence = of_words(cause, tally, evidence.nbytes)
+    more: dict[str, Any] = {}
+    if isinstance(cause, Alias):
+        more["address_bit"] = cause.bit
+        more["displacement"] = (1 if cause.upwards else -1) << cause.bit
+    elif kind is Kind.STUCK_BIT:
+        more["bits"] = tuple(bit for bit in range(64) if cause.mask >> bit & 1)
+        more["words"], more["flips"] = tally.places, tuple(tally.flips)
+    return _built(kind, tally, sentence, **more)
+
+
+def _own_finding(evidence: Evidence, group: Group) -> Finding:
+    """A finding of this buffer's own data at a wrong place."""
+    tally, first, kind = _tally(group.runs), group.runs[0], group.kind
+    delta = displacement(first)
+    home = displaced(first.offset - delta, delta)
+    match kind:
+        case Kind.ALIAS:
+            says = aliased(group.address_bit or 0, upwards=delta > 0)
+        case Kind.ROW_PITCH:
+            says = f"hold rows, each displaced by {hexadecimal(group.step)} bytes more than the one before"
+        case Kind.SWAPPED:
+            says = f"hold each other's data, {size_text(abs(delta))} apart"
+        case Kind.PERMUTED:
+            says = f"hold each other's data, {len(group.runs)} pieces misplaced among themselves; the first those{home}"
+        case Kind.BYTE_SHIFTED:
+            by = hexadecimal(abs(delta))
+            says = f"hold data shifted {'up' if delta > 0 else 'down'} by {by} bytes: those{home}"
+        case Kind.DUPLICATED:
+            says = f"hold data{home}, which are there, too"
+        case _:
+            says = f"hold data{home}"
+    return _built(
+        kind,
+        tally,
+        told(kind, tally, evidence.nbytes, says),
+        epoch=evidence.expected.epoch,
+        buffer_id=evidence.expected.buffer_id,
+        displacement=delta,
+        address_bit=group.address_bit,
+    )
+
+
+def _finding(evidence: Evidence, runs: Sequence[Run]) -> Finding:
+    """A finding of bytes that are not this buffer's own."""
+    tally, cause = _tally(runs), runs[0].cause
+    if isinstance(cause, Source):
+        return _foreign_finding(evidence, runs, cause, tally)
+    if isinstance(cause, Constant):
+        kind, says = _constant(cause, tally)
+        return _built(kind, tally, told(kind, tally, evidence.nbytes, says))
+    if len(runs) == 1 and runs[0].offset and runs[0].end == evidence.nbytes and tally.nbytes < _TELLING:
+        says = f"hold something else, up to the end: the transfer stopped after {size_text(tally.first)}"
+        return _built(Kind.SHORT_TAIL, tally, told(Kind.SHORT_TAIL, tally, evidence.nbytes, says))
+    says = "hold no pattern of this program: written by something else, or scrambled"
+    return _built(Kind.GARBAGE, tally, told(Kind.GARBAGE, tally, evidence.nbytes, says))
+
+
+def _constant(cause: Constant, tally: Tally) -> tuple[Kind, str]:
+    if cause.value == b"\xff":
+        return Kind.ALL_ONES, "are all ones"
+    if cause.value != b"\x00":
+        value = f"{int.from_bytes(cause.value, 'little'):#0{2 + 2 * len(cause.value)}x}"
+        return Kind.CONSTANT, f"hold {value} again and again"
+    if tally.to_end and tally.first and tally.places == 1:
+        return Kind.SHORT_TAIL, f"are zeros, up to the end: the transfer stopped after {size_text(tally.first)}"
+    return Kind.ZEROS, "are zeros"
+
+
+def _foreign_finding(evidence: Evidence, runs: Sequence[Run], source: Source, tally: Tally) -> Finding:
+    expected, found = evidence.expected, source.stream
+    place = displaced(runs[0].offset - source.displacement, source.displacement) if source.displacement else ""
+    other = "" if found.buffer_id == expected.buffer_id else f" of buffer {found.buffer_id}"
+    pass_ = " (inverted)" if found.inverted else ""
+    old = f"the data of epoch {found.epoch}{pass_}{other}{place}"
+    before = found == evidence.unwritten and not source.displacement
+    holds = "what they held before" if before else old
+    if found.epoch == expected.epoch and other:
+        kind = Kind.WRONG_BUFFER
+        says = f"hold this epoch's data{other}{place} (buffer {expected.buffer_id} was expected)"
+    elif tally.to_end and tally.first and tally.places == 1 and not other:
+        kind, says = (
+            Kind.SHORT_TAIL,
+            f"hold, up to the end, {holds}: the transfer stopped after {size_text(tally.first)}",
+        )
+    elif not other and all(_broken_off(run) for run in runs):
+        kind, says = Kind.TORN, f"hold {holds}, and begin or end in the middle of a page: a piece arrived in part"
+    elif before:
+        whole = "nothing arrived" if tally.nbytes >= evidence.nbytes - _CHANCE else "no data arrived there"
+        kind, says = Kind.NOT_WRITTEN, f"hold what the destination was filled with before the transfer: {whole}"
+    else:
+        kind, says = Kind.STALE, f"hold {old} (epoch {expected.epoch} was expected)"
+    return _built(
+        kind,
+        tally,
+        told(kind, tally, evidence.nbytes, says),
+        epoch=found.epoch,
+        buffer_id=found.buffer_id,
+        displacement=source.displacement,
+    )
+
+
+def _broken_off(run: Run) -> bool:
+    """Whether old data end at a page on one side, and in the middle of one on the other."""
+    start = run.offset - (run.offset % _LINE if run.offset % _LINE <= _CHANCE else 0)
+    end = run.end + (-run.end % _LINE if -run.end % _LINE <= _CHANCE else 0)
+    size = end - start
+    whole_piece = size.bit_count() == 1 and start % size == 0
+    return start > 0 and bool(start % _PAGE) != bool(end % _PAGE) and not whole_piece

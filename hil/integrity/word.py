@@ -49,6 +49,7 @@ _INVERSES = tuple(pow(factor, -1, 1 << _KEY_BITS) for factor in _FACTORS)
 _START = 0x9E3779B97F4A7C15 & _KEY  # splitmix64's increment: keeps low table entries from being sparse
 _SALT = 0xA5  # so that a word of all zeros or all ones fails the check
 _WHITEN = 15
+_PART = 1 << 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +83,24 @@ def unmix(mixed: _W) -> _W:
 
 def key(epoch: int, buffer_id: int, block: int) -> int:
     """The 64-bit constant of block number `block` (256 KiB each) of one buffer's pattern."""
-    fields = epoch << 37 | buffer_id << 29 | block
-    return int(_whiten(mix(fields | _check(fields) << 21)))
+    return int(_key_of(epoch << 37 | buffer_id << 29 | block))
+
+
+def keys(epoch: int, buffer_id: int, first_block: int, count: int) -> Words:
+    """`key` for `count` blocks from `first_block` on."""
+    blocks = np.arange(first_block, first_block + count, dtype=np.uint64)
+    made: Words = _key_of(np.uint64(epoch << 37 | buffer_id << 29) | blocks)
+    return made
 
 
 @cache
 def tile() -> Words:
     """The table that all blocks share: ``TILE_WORDS`` words, read-only."""
-    low = np.arange(TILE_WORDS, dtype=np.uint64)
-    words: Words = _whiten((low << (64 - TILE_BITS)) | _tile_noise(low))
+    words = np.empty(TILE_WORDS, dtype=np.uint64)
+    # In parts, so that making it takes little more memory than it needs.
+    for start in range(0, TILE_WORDS, _PART):
+        low = np.arange(start, start + _PART, dtype=np.uint64)
+        words[start : start + _PART] = _whiten((low << (64 - TILE_BITS)) | _tile_noise(low))
     words.setflags(write=False)
     return words
 
@@ -118,6 +128,10 @@ def decode_many(words: Words) -> tuple[NDArray[np.bool_], Words, Words, Words]:
     fields, low = _undo(words)
     index = (fields & 0x1FFFFF) << TILE_BITS | low
     return _check(fields) == fields >> 21 & 0xFF, fields >> 37, fields >> 29 & 0xFF, index
+
+
+def _key_of(fields: _W) -> _W:
+    return _whiten(mix(fields | _check(fields) << 21))
 
 
 def _tile_noise(low: _W) -> _W:

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from hil.report.evidence import note
+
 CATEGORIES: Sequence[Mapping[str, Any]] = (
     # The first line of a result's message begins with the error's type; see hil.errors.
     {
@@ -57,12 +59,17 @@ def step(title: str) -> Iterator[None]:
 
 
 def attach(name: str, text: str, *, extension: str = "txt") -> None:
-    """Attach `text` to the running test's result, where Allure's plugin is installed."""
+    """Attach `text` to the running test's record, and to its result where Allure's plugin is installed."""
+    note(name, text, extension)
     if find_spec("allure") is None:
         return
     import allure  # noqa: PLC0415
 
-    kinds = {"txt": allure.attachment_type.TEXT, "json": allure.attachment_type.JSON}
+    kinds = {
+        "txt": allure.attachment_type.TEXT,
+        "json": allure.attachment_type.JSON,
+        "svg": allure.attachment_type.SVG,
+    }
     allure.attach(text, name=name, attachment_type=kinds[extension])
 
 

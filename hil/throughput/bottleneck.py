@@ -134,8 +134,8 @@ def _sharing(measured: Measured) -> Suspicion:
     if measured.both_at_once is None or measured.both_at_once >= SHARED * measured.rate:
         return None
     return "tunnel shared", (
-        f"{decimal_gb_s(measured.rate)} alone, {decimal_gb_s(measured.both_at_once)} while the other direction is under "
-        "way: the two share what should be full duplex"
+        f"{decimal_gb_s(measured.rate)} alone, {decimal_gb_s(measured.both_at_once)} while the other direction is "
+        "under way: the two share what should be full duplex"
     )
 
 

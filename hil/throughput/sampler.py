@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from hil.errors import BenchFault, HilError, NotSupported
-from hil.integrity import fill
-from hil.model import Direction, size_text
+from hil.model import Direction
+from hil.throughput.copies import check, copier, gathered
 from hil.throughput.samples import Samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from hil.copy.base import CopyEngine, DeviceBuffer, HostBuffer
+    from hil.copy.base import CopyEngine
     from hil.hosts.base import Clock
 
 _UP, _DOWN = 0, 1  # streams
@@ -39,11 +38,13 @@ def sample(
     nbytes: int,
     rounds: int = 10,
     warmups: int = 4,
+    *,
+    pinned: bool = True,
 ) -> Samples:
     """Time `rounds` copies of `nbytes` bytes, each waited for, after `warmups` copies that are not counted.
 
-    Pinned host memory holds the pattern, so that neither untouched pages nor data that compress well make a
-    copy look fast. Buffers are allocated once and freed at the end, also after an error.
+    Host memory, `pinned` or pageable, holds the pattern, so that neither untouched pages nor data that compress
+    well make a copy look fast. Buffers are allocated once and freed at the end, also after an error.
 
     Raises:
         NotSupported: the engine has no copies in this `direction`.
@@ -52,9 +53,9 @@ def sample(
         DeviceFault: what the driver or the device did wrong.
 
     """
-    _check(engine, (direction,), nbytes, rounds, warmups)
+    check(engine, (direction,), nbytes, rounds, warmups)
     with ExitStack() as stack:
-        copy = _copier(engine, direction, nbytes, stack)
+        copy = copier(engine, direction, nbytes, stack, pinned=pinned)
         times: list[tuple[float, float]] = []
         for _ in range(warmups + rounds):
             began = clock.now()
@@ -64,7 +65,7 @@ def sample(
             engine.synchronize(_UP)
             host = clock.now() - began
             times.append((engine.elapsed(start, end) if engine.device_time else host, host))
-    return _samples(engine, direction, nbytes, times[warmups:])
+    return gathered(engine, direction, nbytes, times[warmups:])
 
 
 def sample_both(
@@ -97,16 +98,16 @@ def sample_both(
         DeviceFault: what the driver or the device did wrong.
 
     """
-    _check(engine, (Direction.H2D, Direction.D2H), nbytes, rounds, warmups)
+    check(engine, (Direction.H2D, Direction.D2H), nbytes, rounds, warmups)
     if depth < 2:  # noqa: PLR2004  (the first copy only opens the window)
         raise ValueError(f"`depth` must be at least 2, not {depth}")
     with ExitStack() as stack:
-        up = _copier(engine, Direction.H2D, nbytes, stack)
-        down = _copier(engine, Direction.D2H, nbytes, stack)
+        up = copier(engine, Direction.H2D, nbytes, stack)
+        down = copier(engine, Direction.D2H, nbytes, stack)
         found = [_both_round(engine, clock, up, down, depth) for _ in range(warmups + rounds)][warmups:]
     return BothWays(
-        h2d=_samples(engine, Direction.H2D, nbytes, [(up_s, host / depth) for up_s, _, host, _ in found]),
-        d2h=_samples(engine, Direction.D2H, nbytes, [(down_s, host / depth) for _, down_s, host, _ in found]),
+        h2d=gathered(engine, Direction.H2D, nbytes, [(up_s, host / depth) for up_s, _, host, _ in found]),
+        d2h=gathered(engine, Direction.D2H, nbytes, [(down_s, host / depth) for _, down_s, host, _ in found]),
         overlapped=tuple(overlapped for _, _, _, overlapped in found),
     )
 
@@ -146,72 +147,40 @@ def _copies_within(ends: Sequence[float], opens: float, closes: float) -> float:
     return count
 
 
-def _check(engine: CopyEngine, directions: Sequence[Direction], nbytes: int, rounds: int, warmups: int) -> None:
-    for name, value, least in (("nbytes", nbytes, 1), ("rounds", rounds, 1), ("warmups", warmups, 0)):
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}, not {value}")
-    for direction in directions:
-        if direction not in engine.directions:
-            known = ", ".join(sorted(engine.directions))
-            raise NotSupported(f"engine {engine.name} has no copies {direction}; it has {known}")
+def sample_streams(
+    engine: CopyEngine,
+    clock: Clock,
+    direction: Direction,
+    nbytes: int,
+    *,
+    streams: int = 4,
+    rounds: int = 10,
+    warmups: int = 4,
+) -> Samples:
+    """Time one copy of `nbytes` bytes on each of `streams` streams at once, each with buffers of its own.
 
+    Returns:
+        Samples of ``streams * nbytes`` bytes each: their rate is that of all streams together.
 
-def _copier(engine: CopyEngine, direction: Direction, nbytes: int, stack: ExitStack) -> Callable[[int], None]:
-    """A function that submits one copy to a stream; what it copies from is filled, and freed with `stack`."""
-    first = stack.enter_context(_device_memory(engine, nbytes))
-    second = stack.enter_context(_device_memory(engine, nbytes)) if direction is Direction.D2D else first
-    with ExitStack() as filling:
-        keep = filling if direction is Direction.D2D else stack
-        host = keep.enter_context(_host_memory(engine, nbytes))
-        fill(host.view, epoch=0, buffer_id=0)
-        if direction is not Direction.H2D:
-            engine.upload(first, host, nbytes)
-            engine.synchronize(_UP)
-    if direction is Direction.D2D:
-        return lambda stream: engine.move(second, first, nbytes, stream=stream)
-    if direction is Direction.H2D:
-        return lambda stream: engine.upload(first, host, nbytes, stream=stream)
-    return lambda stream: engine.download(host, first, nbytes, stream=stream)
+    Raises:
+        As `sample`.
 
-
-@contextmanager
-def _device_memory(engine: CopyEngine, nbytes: int) -> Iterator[DeviceBuffer]:
-    buffer = engine.alloc(nbytes)
-    with _afterwards(lambda: engine.free(buffer)):
-        yield buffer
-
-
-@contextmanager
-def _host_memory(engine: CopyEngine, nbytes: int) -> Iterator[HostBuffer]:
-    buffer = engine.host_alloc(nbytes, pinned=True)
-    with _afterwards(lambda: engine.host_free(buffer)):
-        yield buffer
-
-
-@contextmanager
-def _afterwards(free: Callable[[], None]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        with suppress(HilError):  # a device that is lost refuses this too; the first error is the one that tells
-            free()
-        raise
-    free()
-
-
-def _samples(engine: CopyEngine, direction: Direction, nbytes: int, times: Sequence[tuple[float, float]]) -> Samples:
-    shortest = min(seconds for seconds, _ in times)
-    if shortest <= 0:
-        raise BenchFault(
-            f"sampling {direction} {size_text(nbytes)} through engine {engine.name}: the "
-            f"{'device' if engine.device_time else 'host'}'s clock told {shortest} s for a copy; "
-            "it is too coarse for this size: take a larger one",
-            operation=f"sample {direction}",
-        )
-    return Samples(
-        direction=direction,
-        nbytes=nbytes,
-        seconds=tuple(seconds for seconds, _ in times),
-        host_seconds=tuple(host for _, host in times),
-        device_time=engine.device_time,
-    )
+    """
+    check(engine, (direction,), nbytes, rounds, warmups)
+    if streams < 1:
+        raise ValueError(f"`streams` must be at least 1, not {streams}")
+    with ExitStack() as stack:
+        copies = [copier(engine, direction, nbytes, stack) for _ in range(streams)]
+        times = []
+        for _ in range(warmups + rounds):
+            began = clock.now()
+            zero = engine.record(_UP) if engine.device_time else None
+            marks = []
+            for stream, copy in enumerate(copies):
+                copy(stream)
+                if engine.device_time:
+                    marks.append(engine.record(stream))
+            engine.synchronize()
+            host = clock.now() - began
+            times.append((max((engine.elapsed(zero, mark) for mark in marks), default=host), host))
+    return gathered(engine, direction, streams * nbytes, times[warmups:])

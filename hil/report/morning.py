@@ -1,0 +1,229 @@
+"""Is tonight good? What changed, where, since when, and with which driver, system or firmware."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from hil.bench.device import QUARANTINE
+from hil.history.verdict import Change, Verdict
+from hil.history.words import quantity
+from hil.model import size_text
+from hil.report.nights import TROUBLE, WORST_FIRST, Visit
+from hil.report.streaks import Streak, streaks
+
+RETIRED: Final = 14
+"""Nights without a run after which a bench is not missed any more."""
+NEWS: Final = 7
+"""Nights for which a change for the better is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing to know."""
+
+    kind: str
+    """``regression``, ``failed``, ``broken``, ``cut off``, ``missing``: tonight is not good. ``flaky``, ``fixed``,
+    ``better``: it may be."""
+    bench: str
+    device: str = ""
+    """Alias, or id where no record tells one."""
+    sentence: str
+    since: str = ""
+    """Night."""
+    changed: str = ""
+    """On the bench, with it."""
+    tests: tuple[str, ...] = ()
+    detail: str = ""
+    """First message."""
+
+    @property
+    def bad(self) -> bool:
+        """Whether tonight is not good because of it."""
+        return self.kind in BAD
+
+
+BAD: Final = ("regression", "failed", "broken", "cut off", "missing")
+_ORDER: Final = (*BAD, "flaky", "fixed", "better")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Morning:
+    """One night of all real benches, or of all simulated ones."""
+
+    simulated: bool
+    night: str
+    items: tuple[Item, ...]
+    """What is new and bad first."""
+    counts: Mapping[str, int]
+    """Tests by outcome."""
+    benches: int
+    """That ran."""
+
+    @property
+    def good(self) -> bool:
+        """Whether nobody needs to look."""
+        return self.benches > 0 and not any(item.bad for item in self.items)
+
+    @property
+    def headline(self) -> str:
+        """One line."""
+        return headline(good=self.good, told=[*self.troubles(), *self.told()])
+
+    def told(self) -> list[str]:
+        """How the tests ended, worst first, then the benches that ran."""
+        found = [f"{self.counts[name]} {name}" for name in WORST_FIRST if self.counts.get(name)]
+        return [*found, f"{self.benches} {'bench' if self.benches == 1 else 'benches'} ran"]
+
+    def troubles(self) -> list[str]:
+        """What the counts of tests do not tell."""
+        kinds = Counter(item.kind for item in self.items)
+        found = [_counted(kinds["regression"], "regression")] if kinds["regression"] else []
+        if kinds["missing"]:
+            found.append(f"{_counted(kinds['missing'], 'bench', 'benches')} did not run")
+        return found
+
+
+def headline(*, good: bool, told: Iterable[str]) -> str:
+    """Whether a night is good, the same words in every report."""
+    return f"{'good' if good else 'NOT good'}: {', '.join(told) or 'no test'}"
+
+
+def mornings(visits: Sequence[Visit], verdicts: Sequence[Verdict]) -> list[Morning]:
+    """The last night of the real benches, then that of the simulated ones; never both in one."""
+    found = []
+    for simulated in (False, True):
+        mine = [visit for visit in visits if visit.simulated == simulated]
+        judged = [verdict for verdict in verdicts if verdict.key.simulated == simulated and verdict.nights]
+        if mine or judged:
+            found.append(_morning(mine, judged, simulated=simulated))
+    return found
+
+
+def names_of(visits: Iterable[Visit]) -> dict[tuple[str, str], str]:
+    """Aliases of devices by bench and device id; the latest counts."""
+    return {
+        (visit.bench, facts["id"]): alias
+        for visit in visits
+        for alias, facts in visit.devices.items()
+        if "id" in facts
+    }
+
+
+def _morning(visits: Sequence[Visit], verdicts: Sequence[Verdict], *, simulated: bool) -> Morning:
+    night = max([*(visit.night for visit in visits), *(verdict.nights[-1].date for verdict in verdicts)])
+    benches: dict[str, list[Visit]] = {}
+    for visit in visits:
+        benches.setdefault(visit.bench, []).append(visit)
+    names = names_of(visits)
+    items = [item for verdict in verdicts for item in _of_series(verdict, names, night)]
+    ran = [mine[-1] for mine in benches.values() if mine[-1].night == night]
+    for mine in benches.values():
+        items += _of_bench(mine, night)
+    counts = Counter(test.outcome for visit in ran for test in visit.tests)
+    items = [*_shared(items)]
+    items.sort(key=lambda item: (_ORDER.index(item.kind), _negative(item.since), item.bench, item.device))
+    return Morning(simulated=simulated, night=night, items=tuple(items), counts=counts, benches=len(ran))
+
+
+def _of_bench(visits: Sequence[Visit], night: str) -> Iterator[Item]:
+    last = visits[-1]
+    if last.night != night:
+        away = (date.fromisoformat(night) - date.fromisoformat(last.night)).days
+        if away <= RETIRED:
+            yield Item(kind="missing", bench=last.bench, since=last.night, sentence=f"did not run; last on {last.night}")
+        return
+    if not last.complete:
+        yield Item(kind="cut off", bench=last.bench, since=night, sentence="the run was cut off, or is not over")
+    groups: dict[tuple[str, ...], list[Streak]] = {}
+    for one in streaks(visits):
+        test = one.test
+        if one.in_trouble:
+            kind = "broken" if test.outcome == "cut off" else test.outcome
+            held_back = "quarantine" if test.operation == QUARANTINE else test.hop
+            groups.setdefault((kind, test.device, held_back, one.since, str(one.flaky)), []).append(one)
+        elif one.flaky:
+            groups.setdefault(("flaky", test.device, test.hop, "", "True"), []).append(one)
+        elif one.fixed:
+            groups.setdefault(("fixed", test.device, test.hop, one.since, ""), []).append(one)
+    for (kind, device, hop, *_), members in groups.items():
+        yield _item(kind, last.bench, device, hop, members, night)
+
+
+def _item(kind: str, bench: str, device: str, hop: str, members: Sequence[Streak], night: str) -> Item:
+    first = members[0]
+    tests = tuple(one.test.name for one in members)
+    what = first.test.short if len(members) == 1 else f"{len(members)} tests"
+    often = f"{max(one.failed for one in members)} of the last {first.looked_at} nights"
+    if kind in TROUBLE:
+        when = "new tonight" if first.since == night else f"for {first.nights} nights"
+        if not first.last_good and first.since != night:
+            when = f"on all {first.nights} nights that are known"
+        place = " (device in quarantine)" if hop == "quarantine" else f" at hop {hop}" if hop else ""
+        comes = f"; comes and goes: {often}" if first.flaky else ""
+        sentence = f"{what} {kind}{place}, {when}{comes}"
+    elif kind == "flaky":
+        sentence = f"{what} passed tonight, failed in {often}: comes and goes"
+    else:
+        sentence = f"{what} passed again"
+    return Item(
+        kind=kind, bench=bench, device=device, sentence=sentence, since=first.since, tests=tests,
+        changed=_told(first.changed), detail=first.test.message,
+    )  # fmt: skip
+
+
+def _of_series(verdict: Verdict, names: Mapping[tuple[str, str], str], night: str) -> Iterator[Item]:
+    key, change = verdict.key, verdict.change
+    if change is None or verdict.status not in ("worse", "better"):
+        return
+    better = verdict.status == "better"
+    if better and (date.fromisoformat(night) - date.fromisoformat(change.since.date)).days > NEWS:
+        return
+    worst = change if better else next(one for one in reversed(verdict.changes) if not one.better)
+    size = f" {size_text(key.nbytes)}" if key.nbytes else ""
+    yield Item(
+        kind="better" if better else "regression",
+        bench=key.bench,
+        device=names.get((key.bench, key.device), key.device),
+        sentence=f"{key.direction} {key.metric}{size} {_size(worst, key.unit)}",
+        since=worst.since.date,
+        changed=_told(worst.context),
+    )
+
+
+def _size(change: Change, unit: str) -> str:
+    return f"{100 * change.share:+.1f} % ({quantity(change.before, unit)} → {quantity(change.after, unit)})"
+
+
+def _shared(items: Sequence[Item]) -> Iterator[Item]:
+    """`items` with regressions of one device that came with one change in one: the largest speaks for them."""
+    groups: dict[tuple[str, ...], list[Item]] = {}
+    for item in items:
+        alike = (item.kind, item.bench, item.device, item.since, item.changed)
+        own = () if item.kind in ("regression", "better") else (item.sentence, *item.tests)
+        groups.setdefault((*alike, *own), []).append(item)
+    for (first, *others) in groups.values():
+        more = f"; and {len(others)} more series: {', '.join(_series_name(one) for one in others)}" if others else ""
+        yield Item(
+            kind=first.kind, bench=first.bench, device=first.device, sentence=first.sentence + more,
+            since=first.since, changed=first.changed, tests=first.tests, detail=first.detail,
+        )  # fmt: skip
+
+
+def _series_name(item: Item) -> str:
+    return item.sentence.partition(" (")[0]
+
+
+def _told(changed: Mapping[str, tuple[str, str]]) -> str:
+    return "; ".join(f"{name} {old or 'unknown'} → {new or 'unknown'}" for name, (old, new) in changed.items())
+
+
+def _counted(count: int, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
+def _negative(night: str) -> int:
+    return -date.fromisoformat(night).toordinal() if night else 0

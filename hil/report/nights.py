@@ -1,0 +1,212 @@
+"""The nights that a folder of records holds: which bench ran when, on what, and how each of its tests ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from hil.errors import UsageError
+from hil.history.series import NOON
+from hil.report.record import Finished, Part, Record, read
+
+SUFFIX: Final = ".jsonl"
+WORST_FIRST: Final = ("failed", "broken", "cut off", "skipped", "passed")
+"""Outcomes of a test, as a summary puts them; ``cut off``: it began and never ended."""
+TROUBLE: Final = ("failed", "broken", "cut off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """How one test ended."""
+
+    name: str
+    """Node id."""
+    suite: str
+    """Folder of its suite: ``driver``, ``transfer``, ``throughput``, …"""
+    outcome: str
+    device: str = ""
+    """Alias; empty = it uses none."""
+    error: str = ""
+    hop: str = ""
+    operation: str = ""
+    message: str = ""
+    seconds: float = 0.0
+    attempts: int = 1
+    figures: Sequence[tuple[str, str]] = ()
+    """Name and value of what it measured, as shown."""
+    evidence: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def short(self) -> str:
+        """Its name without the path of its file."""
+        return self.name.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A bench in one night; of several runs each test's last result counts."""
+
+    bench: str
+    nature: str
+    simulated: bool
+    night: str
+    """Date on which it began, from noon to noon."""
+    started: str
+    """ISO 8601."""
+    ended: str = ""
+    """Empty = a run was cut off, or is not over."""
+    complete: bool = False
+    """Whether all its runs came to their own end."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    faults: Sequence[str] = ()
+    tests: Sequence[Test] = ()
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """Tells benches apart; a simulated one never meets a real one of its name."""
+        return self.bench, self.simulated
+
+    @property
+    def trouble(self) -> list[Test]:
+        """Tests that failed, broke or were cut off."""
+        return [test for test in self.tests if test.outcome in TROUBLE]
+
+    def runs_on(self, device: str = "") -> dict[str, str]:
+        """What may explain a change: ``os``, ``hil``, and of `device` (else of its only one) driver, firmware, link."""
+        only = next(iter(self.devices)) if len(self.devices) == 1 else ""
+        facts = self.devices.get(device or only, {})
+        wanted = {"os": self.context.get("os", ""), "hil": self.context.get("hil", "")}
+        wanted |= {name: facts.get(name, "") for name in ("driver", "firmware", "negotiated")}
+        return {name: text for name, text in wanted.items() if text}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What was found."""
+
+    visits: tuple[Visit, ...]
+    """By night, then bench."""
+    complaints: tuple[str, ...]
+    """What could not be read, a sentence each; what could be is in `visits`."""
+
+
+def night_of(moment: str) -> str:
+    """The night that `moment`, ISO 8601 with its time zone, belongs to: from noon to noon, local time."""
+    local = datetime.fromisoformat(moment).astimezone()
+    return (local - NOON).date().isoformat()
+
+
+def record_files(places: Iterable[Path]) -> list[Path]:
+    """The files that `places` name: files as they are, of folders all that end in ``.jsonl``, sub-folders too.
+
+    Raises:
+        UsageError: one is not there.
+
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            found += sorted(path for path in place.rglob(f"*{SUFFIX}") if path.is_file())
+        elif place.exists():
+            found.append(place)
+        else:
+            raise UsageError(f"{place}: there is no such file or folder; expected records that --hil-record wrote")
+    return list(dict.fromkeys(found))
+
+
+def load(files: Sequence[Path]) -> Loaded:
+    """Read the records in `files`; one that cannot be read is complained of and left out."""
+    complaints: list[str] = []
+    runs: dict[tuple[str, str, bool], list[Record]] = {}
+    for path in files:
+        try:
+            record = read(path)
+            night = night_of(record.head.started)
+        except UsageError as error:
+            complaints.append(f"left out: {error}")
+            continue
+        except (ValueError, TypeError, OverflowError) as error:
+            complaints.append(f"left out: {path}: no time at which it began: {error}")
+            continue
+        if record.end is None:
+            complaints.append(
+                f"half written: {path}: the run on {record.head.bench} was cut off, or is not over; what had finished "
+                "is shown"
+            )
+        runs.setdefault((night, record.head.bench, bool(record.head.simulated)), []).append(record)
+    versions = sorted({record.head.hil for records in runs.values() for record in records})
+    if len(versions) > 1:
+        complaints.append(f"records of several versions of hil are shown together: {', '.join(versions)}")
+    visits = [_visit(night, sorted(records, key=_began)) for (night, _, _), records in runs.items()]
+    visits.sort(key=lambda visit: (visit.night, visit.bench, visit.simulated))
+    return Loaded(visits=tuple(visits), complaints=tuple(complaints))
+
+
+def _began(record: Record) -> datetime:
+    return datetime.fromisoformat(record.head.started).astimezone()
+
+
+def _visit(night: str, records: Sequence[Record]) -> Visit:
+    last = records[-1]
+    head: Part = last.parts[-1]
+    tests: dict[str, Test] = {}
+    for record in records:
+        tests |= {test.name: test for test in _tests(record)}
+    return Visit(
+        bench=head.bench,
+        nature=head.nature,
+        simulated=bool(head.simulated),
+        night=night,
+        started=records[0].head.started,
+        ended=last.end.ended if last.end is not None else "",
+        complete=all(record.finished for record in records),
+        context=_texts(head.context),
+        devices={str(alias): _texts(facts) for alias, facts in head.devices.items()},
+        faults=tuple(dict.fromkeys(str(fault) for record in records for fault in record.head.faults)),
+        tests=tuple(tests.values()),
+    )
+
+
+def _texts(facts: Mapping[str, object]) -> dict[str, str]:
+    return {str(name): str(text) for name, text in facts.items()}
+
+
+def _tests(record: Record) -> Iterator[Test]:
+    for test in record.tests:
+        yield Test(
+            name=test.test,
+            suite=test.markers[0] if test.markers else _folder(test.test),
+            outcome=test.outcome,
+            device=test.device or "",
+            error=test.error,
+            hop=test.hop,
+            operation=test.operation,
+            message=test.message,
+            seconds=test.seconds,
+            attempts=test.attempts,
+            figures=_figures(test),
+            evidence=tuple(_texts(one) for one in test.evidence),
+        )
+    for name, count in record.cut_off.items():
+        yield Test(
+            name=name,
+            suite=_folder(name),
+            outcome="cut off",
+            message="It began and never ended: the run ended in it.",
+            attempts=count,
+        )
+
+
+def _folder(name: str) -> str:
+    parts = name.partition("::")[0].split("/")
+    return parts[-2] if len(parts) > 1 else "tests"
+
+
+def _figures(test: Finished) -> tuple[tuple[str, str], ...]:
+    last = test.reports[-1] if test.reports else {}
+    pairs = last.get("user_properties", ())
+    return tuple((str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2)  # noqa: PLR2004  (name and value)

@@ -1,0 +1,102 @@
+"""What samplers copy with: buffers that are filled, and freed whatever happens; what their clocks told, looked at."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from hil.errors import BenchFault, HilError, NotSupported
+from hil.integrity import fill
+from hil.model import Direction, size_text
+from hil.throughput.samples import Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hil.copy.base import CopyEngine, DeviceBuffer, HostBuffer
+
+
+def check(engine: CopyEngine, directions: Sequence[Direction], nbytes: int, rounds: int, warmups: int) -> None:
+    """Refuse numbers that make no sense, and directions that the engine lacks.
+
+    Raises:
+        ValueError: a number is out of range.
+        NotSupported: the engine has no copies in a direction.
+
+    """
+    for name, value, least in (("nbytes", nbytes, 1), ("rounds", rounds, 1), ("warmups", warmups, 0)):
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}, not {value}")
+    for direction in directions:
+        if direction not in engine.directions:
+            known = ", ".join(sorted(engine.directions))
+            raise NotSupported(f"engine {engine.name} has no copies {direction}; it has {known}")
+
+
+def copier(
+    engine: CopyEngine, direction: Direction, nbytes: int, stack: ExitStack, *, pinned: bool = True
+) -> Callable[[int], None]:
+    """A function that submits one copy to a stream; what it copies from is filled, and freed with `stack`."""
+    first = stack.enter_context(_device_memory(engine, nbytes))
+    second = stack.enter_context(_device_memory(engine, nbytes)) if direction is Direction.D2D else first
+    with ExitStack() as filling:
+        keep = filling if direction is Direction.D2D else stack
+        host = keep.enter_context(_host_memory(engine, nbytes, pinned=pinned))
+        fill(host.view, epoch=0, buffer_id=0)
+        if direction is not Direction.H2D:
+            engine.upload(first, host, nbytes)
+            engine.synchronize()
+    if direction is Direction.D2D:
+        return lambda stream: engine.move(second, first, nbytes, stream=stream)
+    if direction is Direction.H2D:
+        return lambda stream: engine.upload(first, host, nbytes, stream=stream)
+    return lambda stream: engine.download(host, first, nbytes, stream=stream)
+
+
+@contextmanager
+def _device_memory(engine: CopyEngine, nbytes: int) -> Iterator[DeviceBuffer]:
+    buffer = engine.alloc(nbytes)
+    with _afterwards(lambda: engine.free(buffer)):
+        yield buffer
+
+
+@contextmanager
+def _host_memory(engine: CopyEngine, nbytes: int, *, pinned: bool) -> Iterator[HostBuffer]:
+    buffer = engine.host_alloc(nbytes, pinned=pinned)
+    with _afterwards(lambda: engine.host_free(buffer)):
+        yield buffer
+
+
+@contextmanager
+def _afterwards(free: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(HilError):  # a device that is lost refuses this too; the first error is the one that tells
+            free()
+        raise
+    free()
+
+
+def gathered(engine: CopyEngine, direction: Direction, nbytes: int, times: Sequence[tuple[float, float]]) -> Samples:
+    """`Samples` of (engine's seconds, host's seconds).
+
+    Raises:
+        BenchFault: a clock did not advance over a copy.
+
+    """
+    shortest = min(seconds for seconds, _ in times)
+    if shortest <= 0:
+        raise BenchFault(
+            f"sampling {direction} {size_text(nbytes)} through engine {engine.name}: the "
+            f"{'device' if engine.device_time else 'host'}'s clock told {shortest} s for a copy; "
+            "it is too coarse for this size: take a larger one",
+            operation=f"sample {direction}",
+        )
+    return Samples(
+        direction=direction,
+        nbytes=nbytes,
+        seconds=tuple(seconds for seconds, _ in times),
+        host_seconds=tuple(host for _, host in times),
+        device_time=engine.device_time,
+    )
