@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import math
+import socket
+import threading
 import weakref
 from collections.abc import Iterator
 
@@ -59,6 +61,48 @@ def test_time_stands_still_while_an_actor_computes(clock):
     clock.end("busy")
 
     assert sleeper.result() == [1.0]
+
+
+def test_time_stands_still_while_a_connection_has_something_unread(clock):
+    ours, theirs = socket.socketpair()
+    go_on, taken = threading.Event(), clock.signal()
+
+    def serve() -> None:
+        with clock.lock:
+            clock.listen(theirs)
+        go_on.wait(20)
+        assert theirs.recv(1) == b""
+        with clock.lock:
+            taken.fire()
+            clock.deafen()
+
+    with ours, theirs:
+        server = Task(serve)
+        clock.begin("waiter", "waiting for the other to hang up", 5.0, lambda _: None)
+        until(lambda: clock._heard)
+        ours.close()
+        waiter = Task(lambda: clock.wait("waiter", taken, timeout=3.0, what="the other"))
+        until(lambda: waits(clock, "waiter"))
+        assert clock.now() == 0.0
+        go_on.set()
+        server.result()
+        assert waiter.result() is True
+    assert clock.now() == 0.0
+
+
+def test_a_thread_that_waits_itself_holds_no_time_with_what_it_has_unread(clock):
+    ours, theirs = socket.socketpair()
+
+    def serve() -> float:
+        with clock.lock:
+            clock.listen(theirs)
+        clock.sleep("server", 2.0)
+        clock.deafen()
+        return clock.now()
+
+    with ours, theirs:
+        ours.send(b"more")
+        assert Task(serve).result() == 2.0
 
 
 def test_time_goes_to_the_earliest_event_first(clock):

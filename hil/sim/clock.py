@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import select
+import socket
 import threading
 import traceback
 from collections.abc import Callable
@@ -120,6 +122,8 @@ class VirtualClock:
         self._actors: dict[str, Actor] = {}
         self._waits: dict[int, _Wait] = {}
         self._gone: set[str] = set()
+        self._heard: dict[int, socket.socket] = {}
+        """Connections by the thread that serves each."""
         self._off = False
         self._failure = ""
 
@@ -244,6 +248,7 @@ class VirtualClock:
             actor = self._actors.get(client)
             if actor is not None and not daemon:
                 actor.waits[wait.number] = what
+            heard = self._heard.pop(threading.get_ident(), None)
             try:
                 self._advance()
                 while not wait.done:
@@ -252,10 +257,26 @@ class VirtualClock:
                 self.cancel(timer)
                 signal.discard(wait)
                 self._waits.pop(wait.number, None)
+                if heard is not None:
+                    self._heard[threading.get_ident()] = heard
             if wait.broken:
                 self.check(client)
                 raise Disconnected
             return fired
+
+    def listen(self, sock: socket.socket) -> None:
+        """Let no time pass while `sock`, which this thread serves, has something unread: a request, or its end.
+
+        A client may have hung up, and ended its operation on another connection, before the thread has got to it: what
+        it held must be free again before others wait for it in vain. While the thread itself waits, time passes.
+        """
+        with self.lock:
+            self._heard[threading.get_ident()] = sock
+
+    def deafen(self) -> None:
+        """End `listen`."""
+        with self.lock:
+            self._heard.pop(threading.get_ident(), None)
 
     def actors(self) -> list[dict[str, Any]]:
         """Who is registered, and what each waits for: for messages and for debugging."""
@@ -299,4 +320,13 @@ class VirtualClock:
             return False
         waits = [wait for wait in self._waits.values() if not wait.daemon]
         # A woken wait whose thread has not yet gone on is somebody who computes.
-        return bool(waits) and not any(wait.done for wait in waits)
+        return bool(waits) and not any(wait.done for wait in waits) and not self._unread()
+
+    def _unread(self) -> bool:
+        if not self._heard:
+            return False
+        poll = select.poll()
+        for sock in self._heard.values():
+            if sock.fileno() >= 0:
+                poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))

@@ -376,6 +376,7 @@ def serve_driver(machine: Machine, transfers: Transfers, sock: socket.socket, cl
     """Serve one context until its connection closes."""
     with machine.clock.lock:
         context = Context(machine, transfers, client)
+        machine.clock.listen(sock)
     try:
         while True:
             number, _flags, *arguments = REQUEST.unpack(receive_exactly(sock, REQUEST.size))
@@ -394,3 +395,4 @@ def serve_driver(machine: Machine, transfers: Transfers, sock: socket.socket, cl
     finally:
         with machine.clock.lock:
             context.end()
+            machine.clock.deafen()

@@ -132,12 +132,14 @@ class Server:
             while self._tinygpu_taken:
                 clock.wait(client, self._tinygpu_free, what="TinyGPU's server, which serves one client at a time")
             self._tinygpu_taken = True
+            clock.listen(sock)
         try:
             serve_tinygpu(self.machine, sock, client)
         finally:
             with clock.lock:
                 self._tinygpu_taken = False
                 self._tinygpu_free.fire()
+                clock.deafen()
 
     def _plug(self, sock: socket.socket, _client: str) -> None:
         while True:
