@@ -23,4 +23,5 @@ pytest_plugins = [
     "hil.fixtures.transfer",
     "hil.fixtures.vram",
     "hil.fixtures.window",
+    "hil.fixtures.workload",
 ]

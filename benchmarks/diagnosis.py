@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from benchmarks.corruptions import BUFFER, CORRUPTIONS, EPOCH, TOOLS, Corruption, Make, Scene, ours
 from hil.integrity import GUARD_BYTES, Kind, Report, check_guards, verify
 from hil.model import KIB, MIB
@@ -48,8 +50,8 @@ def judged(scene: Scene) -> Report:
 def first_wrong(scene: Scene) -> int | None:
     """Offset of the first byte that differs from what should be there; in a guard zone the one beside the data."""
     right = Scene(scene.make, scene.nbytes, random.Random(0))
-    places = [n - GUARD_BYTES for n, (a, b) in enumerate(zip(scene.memory, right.memory, strict=True)) if a != b]
-    return places[0] if places else None
+    wrong = np.flatnonzero(np.frombuffer(scene.memory, np.uint8) != np.frombuffer(right.memory, np.uint8))
+    return int(wrong[0]) - GUARD_BYTES if wrong.size else None
 
 
 def is_right(corruption: Corruption, report: Report, offset: int) -> bool:

@@ -16,6 +16,7 @@ import tempfile
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from time import perf_counter
 
@@ -71,8 +72,8 @@ def steps(nbytes: int) -> dict[str, Callable[[], object]]:
         "numpy compare": lambda: np.array_equal(source, target),
     }
     for path in paths():
-        found[f"fill, {path}"] = lambda path=path: _on(path, lambda: fill(source, epoch=EPOCH, buffer_id=BUFFER))
-        found[f"verify, {path}"] = lambda path=path: _on(path, lambda: _intact(source))
+        found[f"fill, {path}"] = partial(_on, path, lambda: fill(source, epoch=EPOCH, buffer_id=BUFFER))
+        found[f"verify, {path}"] = partial(_on, path, lambda: _intact(source))
     return found
 
 

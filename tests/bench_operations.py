@@ -26,3 +26,8 @@ def waits(context):
 
 def foreign(context):
     raise ZeroDivisionError("by a driver library")
+
+
+def forget_epoch(context):
+    """Let what this process holds of its device look as if somebody had changed it."""
+    context.state["held"].epoch += 1

@@ -211,6 +211,31 @@ def history_merge(source: Path, path: Path | None, *, as_json: bool) -> None:
     merge_file(path, source, as_json=as_json)
 
 
+@group.command("report")
+@click.argument("records", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--history", type=click.Path(path_type=Path, dir_okay=False), help="History file (default: HIL_HISTORY, or yours)."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("hil-report"),
+    show_default=True,
+    help="Folder to write index.html into.",
+)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print at most 15 lines of Markdown; write no page.")
+@_json
+def report_command(records: tuple[Path, ...], history: Path | None, out: Path, **how: bool) -> None:
+    """Make the page that is opened in the morning, of RECORDS and the history.
+
+    RECORDS are files that `pytest --hil-record FILE` wrote, or folders of such (*.jsonl). The page is one file; it needs
+    no network.
+    """
+    from hil.cli.report import report  # noqa: PLC0415
+
+    report(records, history, out, **how)
+
+
 @group.command("faults")
 @_json
 def faults_command(*, as_json: bool) -> None:

@@ -51,6 +51,7 @@ class Tonight:
         self.kept = 0
         """Points that were added."""
         self._before: dict[Key, Before] = {}
+        self._names: dict[tuple[tuple[str, str], ...], str] = {}
 
     @property
     def path(self) -> Path:
@@ -73,11 +74,18 @@ class Tonight:
         """What the nights before this run say of the series `key`."""
         if key not in self._before:
             since = self._history.newest(key) - (LONGEST + 1) * DAY
-            points = [point for point in self._history.points(key, since=since) if point.run != self.run]
+            points = [point for point in self._history.points(key, since=since) if not point.run.startswith(self.run)]
             verdict = judge(key, points, self._history.accepted(key))
             allowed = gate(verdict.reference(), higher_is_better=key.higher_is_better)
             self._before[key] = Before(verdict=verdict, gate=allowed)
         return self._before[key]
+
+    def point(self, value: float, spread: float, samples: Sequence[float], *, context: Mapping[str, str]) -> Point:
+        """A point of this run and this moment; `context` is what it has beyond the run's own."""
+        whole = self.context | dict(context)
+        # A file keeps one context for each run, and devices of one run differ in theirs.
+        name = self._names.setdefault(tuple(sorted(whole.items())), f"{self.run}-{len(self._names)}")
+        return Point(time=time(), value=value, spread=spread, samples=tuple(samples), run=name, context=whole)
 
     def keep(self, points: Iterable[tuple[Key, Point]]) -> None:
         """Add what one test measured, all or nothing."""

@@ -104,6 +104,12 @@ def explain(evidence: Evidence, seen: Window) -> Iterator[tuple[Local, Any]]:
     alias = _alias(evidence, seen)
     if alias is not None:
         yield alias[0], _taken(seen, alias[1])
+    yield from _flips(evidence, seen, wrong)
+
+
+def _flips(evidence: Evidence, seen: Window, wrong: Any) -> Iterator[tuple[Flips, Any]]:
+    """Few wrong bits in words that stand alone; `wrong` holds what differs in the bytes of each word."""
+    count = (wrong != 0).sum(1)
     bits = _POPCOUNT[wrong].sum(1)
     few = (bits <= _FEW_BITS) | ((bits <= _SPREAD_BITS) & (2 * count >= bits) & (count > _BYTE_AND_NEXT))
     # Beside words that are wrong otherwise, few wrong bits are the edge of those.

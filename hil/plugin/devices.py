@@ -179,6 +179,12 @@ def _window(device: Device) -> str:
     return "" if shown else f"copy engine {device.facts.engine or 'none'} does not tell where memory shows in BAR 1"
 
 
+def _pinning(device: Device) -> str:
+    name = device.facts.engine
+    staged = device.bare_call("promises:stages_pageable", deadline=PROBE_DEADLINE, name=name)
+    return "" if staged else f"copy engine {name or 'none'} does not say that its driver stages pageable memory"
+
+
 def _silent(device: Device) -> str:
     if device.facts.gpu is None:
         return "it is no GPU of the inventory"
@@ -223,6 +229,7 @@ NEEDS: dict[str, Callable[[Device], str]] = {
     "band": _band,
     "sensors": _sensors,
     "window": _window,
+    "pinning": _pinning,
     "bar_write": lambda device: device.without_registers() or device.bench.cannot_write_bars(device),
 }
 """What a test can need: why a device does not offer it; empty if it does."""

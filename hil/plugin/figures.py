@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from time import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +17,7 @@ from hil.throughput import Conditions
 from hil.throughput.figures import Figure
 
 if TYPE_CHECKING:
-    from hil.history import Key, Point, Verdict
+    from hil.history import Key, Point
     from hil.history.tonight import Before
 
 HOPS = {
@@ -30,7 +29,6 @@ HOPS = {
     "host memory": "bench",
 }
 """Where a bottleneck shows on the way to the card; anything else is the device itself."""
-_SHOWN_NIGHTS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,7 @@ class Figures:
         self._conditions = conditions
         self._tonight = tonight_of(config)
         self._points: list[tuple[Key, Point]] = []
+        self._version: str | None = None
 
     def hold(
         self,
@@ -107,9 +106,12 @@ class Figures:
         if self._tonight is None or not self._points:
             return
         self._tonight.keep(self._points)
+        from hil.report.series_charts import change_chart  # noqa: PLC0415
+
         worse = self._tonight.judge(key for key, _ in self._points)
         for verdict in worse:
-            self._draw_change(verdict)
+            name = f"{verdict.key.direction} {verdict.key.metric}"
+            attach(f"history of {name}", change_chart(f"{self._device.alias}: {name}", verdict), extension="svg")
         if worse and item.stash.get(OUTCOME, "") == "passed":
             from hil.history.words import change_sentence  # noqa: PLC0415
 
@@ -150,34 +152,37 @@ class Figures:
         )
 
     def _take(self, key: Key, figure: Figure) -> None:
-        from hil.history import Point  # noqa: PLC0415
-
         assert self._tonight is not None  # noqa: S101  (nothing is taken down without)
-        self._points.append(
-            (
-                key,
-                Point(
-                    time=time(),
-                    value=figure.value,
-                    spread=figure.spread,
-                    samples=figure.samples,
-                    run=self._tonight.run,
-                    context=self._tonight.context,
-                ),
-            )
-        )
+        point = self._tonight.point(figure.value, figure.spread, figure.samples, context=self._context())
+        self._points.append((key, point))
 
-    def _regression(
-        self, wrong: Sequence[_Beyond], bottleneck: Callable[[Figure], tuple[str, str]]
-    ) -> Regression:
+    def _context(self) -> dict[str, str]:
+        """What this device's figures were measured with, beyond what the whole run has in common."""
+        enclosure = self._device.facts.enclosure
+        found = {
+            "driver": self._driver(),
+            "firmware": enclosure.firmware if enclosure is not None else "",
+            **self._conditions().context(),
+        }
+        return {name: text for name, text in found.items() if text}
+
+    def _driver(self) -> str:
+        if self._version is None:
+            self._version = str(self._device.call("throughput:driver_version"))
+        return self._version
+
+    def _regression(self, wrong: Sequence[_Beyond], bottleneck: Callable[[Figure], tuple[str, str]]) -> Regression:
         from hil.history.tonight import regression_sentence  # noqa: PLC0415
+        from hil.report.series_charts import gate_chart  # noqa: PLC0415
 
         assert self._tonight is not None  # noqa: S101
-        told = []
+        told, context = [], {**self._tonight.context, **self._context()}
         for one in wrong:
-            self._draw_gate(one)
-            name = one.figure.name()
-            told.append(regression_sentence(name, one.key, one.values, one.before, self._tonight.context))
+            name, middle = one.figure.name(), sorted(one.values)[len(one.values) // 2]
+            attach(
+                f"nights of {name}", gate_chart(f"{self._device.alias}: {name}", one.before, middle), extension="svg"
+            )
+            told.append(regression_sentence(name, one.key, one.values, one.before, context))
         hop, why = bottleneck(wrong[0].figure)
         text = f"{self._device.alias}: {'; '.join(told)}"
         return Regression(
@@ -185,58 +190,4 @@ class Figures:
             device=self._device.alias,
             operation=f"{wrong[0].figure.name()} against its history",
             hop=HOPS.get(hop, "device"),
-        )
-
-    def _draw_gate(self, one: _Beyond) -> None:
-        from hil.report.chart import Chart, Mark, draw  # noqa: PLC0415
-
-        allowed, verdict = one.before.gate, one.before.verdict
-        if allowed is None:
-            return
-        value = sorted(one.values)[len(one.values) // 2]
-        best = float("inf") if allowed.higher_is_better else float("-inf")
-        nights = verdict.nights[-_SHOWN_NIGHTS:]
-        attach(
-            f"nights of {one.figure.name()}",
-            draw(
-                Chart(
-                    title=f"{self._device.alias}: {one.figure.name()}",
-                    dates=[*(night.date for night in nights), "tonight"],
-                    values=[*(night.value for night in nights), value],
-                    text=_words(one.key),
-                    band=(allowed.limit, best),
-                    context=_context_marks(verdict, nights_from=len(verdict.nights) - len(nights)),
-                    changes=[Mark(at=len(nights), text="tonight")],
-                    failed=True,
-                )
-            ),
-            extension="svg",
-        )
-
-    def _draw_change(self, verdict: Verdict) -> None:
-        from hil.report.chart import Chart, Mark, draw  # noqa: PLC0415
-
-        first = max(len(verdict.nights) - _SHOWN_NIGHTS, 0)
-        nights = verdict.nights[first:]
-        dates = [night.date for night in nights]
-        changes = [
-            Mark(at=dates.index(change.since.date), text=f"{'better' if change.better else 'worse'} {change.share:+.1%}")
-            for change in verdict.changes
-            if change.since.date in dates
-        ]
-        name = f"{verdict.key.direction} {verdict.key.metric}"
-        attach(
-            f"history of {name}",
-            draw(
-                Chart(
-                    title=f"{self._device.alias}: {name}",
-                    dates=dates,
-                    values=[night.value for night in nights],
-                    text=_words(verdict.key),
-                    changes=changes,
-                    context=_context_marks(verdict, nights_from=first),
-                    failed=True,
-                )
-            ),
-            extension="svg",
         )

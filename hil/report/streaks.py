@@ -12,7 +12,7 @@ from hil.report.nights import TROUBLE, Test, Visit
 LOOKED_AT: Final = 20
 """Nights of a test that say whether it is flaky."""
 COMES_AND_GOES: Final = 2
-"""Times that it stopped failing, from which on it is."""
+"""Times that it went bad within those, from which on it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Streak:
     @property
     def flaky(self) -> bool:
         """Whether it comes and goes."""
-        return self.recoveries + self.in_trouble > COMES_AND_GOES - (not self.in_trouble)
+        return self.recoveries + self.in_trouble >= COMES_AND_GOES
 
     @property
     def fixed(self) -> bool:

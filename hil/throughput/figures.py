@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hil.throughput.hockney import Hockney
+    from hil.throughput.sampler import BothWays
     from hil.throughput.samples import Samples
 
 SMALL = MIB
@@ -85,6 +86,14 @@ def figures_of(samples: Samples, how: str = "", *, direction: str = "") -> tuple
             gated=name == "p50",
         )
         for name, value, raw in values
+    )
+
+
+def figures_of_both(both: BothWays) -> tuple[Figure, ...]:
+    """The figures of H2D and D2H at once, each in a series of its own."""
+    return (
+        *figures_of(both.h2d, direction="H2D while D2H"),
+        *figures_of(both.d2h, direction="D2H while H2D"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hil.model import MIB, Direction
+from hil.model import MIB, Direction, decimal_gb_s, size_text
 from hil.throughput.hockney import Hockney, fit
 from hil.throughput.sampler import sample
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SIZES = tuple(4**power for power in range(1, 15))
 """4 B … 256 MiB."""
-BUDGET = 512 * MIB
+BUDGET = 256 * MIB
 """Bytes that the copies of one size may move, warm-ups included."""
 MOST, LEAST = 10, 2
 """Copies that count; four more of them warm up, where the budget allows."""
@@ -52,3 +52,12 @@ def sweep(
 def fitted(found: Sequence[Samples]) -> Hockney:
     """α and β of a sweep, through the medians; raises as `fit`."""
     return fit((samples.nbytes, samples.nbytes / samples.rate) for samples in found)
+
+
+def size_line(samples: Samples, fit: Hockney) -> str:
+    """One size of a sweep in a line: time, rate, what the fit says."""
+    seconds = samples.nbytes / samples.rate
+    return (
+        f"{size_text(samples.nbytes):>8}  {seconds * 1e6:12.1f} µs  {decimal_gb_s(samples.rate):>12}  "
+        f"fitted {fit.seconds(samples.nbytes) * 1e6:12.1f} µs  {len(samples.seconds)} samples"
+    )

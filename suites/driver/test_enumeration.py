@@ -31,14 +31,15 @@ def test_config_space_identifies_the_device(device: Device) -> None:
     """
     function = device.require_gpu().function
     ids = device.call("bus:identity", gpu=device.gpu_facts())
-    assert (ids["vendor_id"], ids["device_id"]) == (function.vendor_id, function.device_id)
+    seen, told = f"{ids['vendor_id']:04x}:{ids['device_id']:04x}", f"{function.vendor_id:04x}:{function.device_id:04x}"
+    assert seen == told, f"bus: {device.alias}: config space of {function.address} says {seen}, enumeration {told}"
 
 
 def test_enumeration_is_repeatable(device: Device, hil_bench: Bench) -> None:
     """Looking twice, with nothing done in between, finds the same."""
     before = hil_bench.refresh()
     assert before.changes(hil_bench.refresh()) == ()
-    assert before.gpu(device.facts.id) is not None
+    assert before.gpu(device.facts.id) is not None, f"{device.alias} ({device.facts.id}) is not in the inventory"
 
 
 def test_the_card_is_whole(device: Device, hil_bench: Bench) -> None:

@@ -12,8 +12,12 @@ from hil.model import KIB, MIB
 pytestmark = [pytest.mark.needs("gpu"), pytest.mark.severity("normal")]
 
 
+def _hold_to_no_leak(measure: Measure, facts: dict[str, int]) -> None:
+    measure("leaked device memory", facts["free_before"] - facts["free_after"], unit="bytes", at_least=0, at_most=0)
+
+
 @pytest.mark.quick
-def test_exhaustion_is_refused_and_leaves_nothing_behind(device: Device) -> None:
+def test_exhaustion_is_refused_and_leaves_nothing_behind(device: Device, measure: Measure) -> None:
     """Allocating to the end is refused with "out of memory" and a code, and freeing gives everything back.
 
     A failure means overcommitted memory, or a leak that ends long runs.
@@ -21,19 +25,20 @@ def test_exhaustion_is_refused_and_leaves_nothing_behind(device: Device) -> None
     facts = device.call("memory:exhaust", nbytes=256 * MIB)
     assert facts["refusal"] is not None, "more memory was given out than the device has"
     assert facts["code"], f"the refusal has no code: {facts['refusal']}"
-    assert facts["pieces"] * 256 * MIB > facts["free_before"] - 512 * MIB
-    assert facts["free_after"] == facts["free_before"]
+    had, free = facts["pieces"] * 256 * MIB, facts["free_before"]
+    assert had > free - 512 * MIB, f"{free} bytes were free, and no more than {had} could be had"
+    _hold_to_no_leak(measure, facts)
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("nbytes", [1, 64 * KIB, 2 * MIB + 1, 256 * MIB])
-def test_cycles_of_allocation_leak_nothing(device: Device, nbytes: int) -> None:
+def test_cycles_of_allocation_leak_nothing(device: Device, measure: Measure, nbytes: int) -> None:
     """A hundred times allocate and free: as much is free afterwards as before.
 
     A failure is a leak of so many bytes a cycle; nightly runs die of it.
     """
     facts = device.call("memory:cycle", nbytes=nbytes, cycles=100)
-    assert facts["free_after"] == facts["free_before"]
+    _hold_to_no_leak(measure, facts)
 
 
 @pytest.mark.parametrize("copied", [0, 4 * KIB], ids=["bare", "with a copy"])
@@ -59,17 +64,17 @@ def test_a_thousand_cycles_of_pinned_memory_leak_nothing(device: Device, measure
 
 
 @pytest.mark.parametrize("nbytes", [64 * KIB, 4 * MIB])
-def test_fragmented_memory_is_never_given_out_twice(device: Device, nbytes: int) -> None:
+def test_fragmented_memory_is_never_given_out_twice(device: Device, measure: Measure, nbytes: int) -> None:
     """Every second of 64 pieces is freed, and larger ones are asked for in between: no two share an address.
 
     A failure means that one buffer's data will appear in another.
     """
     facts = device.call("memory:fragment", nbytes=nbytes, pieces=64)
-    assert facts["overlaps"] == 0
-    assert facts["free_after"] == facts["free_before"]
+    assert facts["overlaps"] == 0, f"{facts['overlaps']} pairs of live allocations share addresses"
+    _hold_to_no_leak(measure, facts)
 
 
-def test_gaps_in_a_full_card_can_be_filled_again(device: Device) -> None:
+def test_gaps_in_a_full_card_can_be_filled_again(device: Device, measure: Measure) -> None:
     """A full card, every second piece freed: as many fit in again; and once all is freed, half of it fits in one.
 
     A failure means memory that is counted as free and cannot be had: long runs end "out of memory" on an empty card.
@@ -77,7 +82,7 @@ def test_gaps_in_a_full_card_can_be_filled_again(device: Device) -> None:
     facts = device.call("memory:refill", pieces=64)
     assert facts["filled"] == facts["gaps"], f"{facts['gaps']} pieces were freed, {facts['filled']} fit in again"
     assert facts["whole"], "with all freed, half of the free memory could not be had in one piece"
-    assert facts["free_after"] == facts["free_before"]
+    _hold_to_no_leak(measure, facts)
 
 
 @pytest.mark.quick

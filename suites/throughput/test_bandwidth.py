@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from hil.bench import Device
 from hil.fixtures.measure import Measure
 from hil.fixtures.throughput import Throughput
 from hil.model import GB, MIB, Direction
 
 pytestmark = pytest.mark.severity("normal")
+ACROSS = [Direction.H2D.value, Direction.D2H.value]
 
 
-@pytest.mark.parametrize("direction", [Direction.H2D.value, Direction.D2H.value])
+@pytest.mark.parametrize("direction", ACROSS)
 @pytest.mark.needs("band")
 def test_large_copies_reach_the_links_band(throughput: Throughput, direction: str) -> None:
     """The median rate of large pinned copies is not below what this kind of link is known to carry.
 
-    A failure points at the link (lanes, speed, a cable), at a tunnel shared with something, or at the driver's copies.
+    A failure points at the link (lanes, speed, a cable), at a tunnel shared with something, or at the driver's copies;
+    the message says which of them bounds the rate, and why that is thought.
     """
     throughput.hold_to_band(throughput.sample(Direction(direction)))
 
@@ -41,3 +44,30 @@ def test_both_directions_at_once_do_not_share(throughput: Throughput) -> None:
     both = throughput.both_ways(64 * MIB)
     throughput.hold_to_band(both.h2d)
     throughput.hold_to_band(both.d2h)
+
+
+@pytest.mark.parametrize("direction", ACROSS)
+def test_several_streams_are_no_slower_than_one(throughput: Throughput, measure: Measure, direction: str) -> None:
+    """Four copies at once, a stream each, move as many bytes a second as one copy after the other.
+
+    Frameworks copy on several streams to hide latency. A failure means that the driver pays for switching between
+    them, or lets them wait for each other.
+    """
+    one = throughput.sample(Direction(direction), 8 * MIB)
+    four = throughput.sample(Direction(direction), 8 * MIB, streams=4)
+    measure(f"{direction}, 4 streams", four.rate / GB, unit="GB/s", at_least=0.6 * one.rate / GB)
+
+
+@pytest.mark.needs("sensors")
+def test_link_clocks_and_temperature_are_known_with_the_rate(throughput: Throughput, device: Device) -> None:
+    """Where the host offers sensors, each set of samples says at which clocks, temperature and power it was taken.
+
+    A rate without them explains nothing: half of all reports of slow enclosures are cards in an idle state. A failure
+    means that the sensors stopped telling while copies ran.
+    """
+    throughput.sample(Direction.H2D, 16 * MIB)
+    sensors = throughput.around.read().sensors
+    assert sensors is not None, f"{device.alias}: its sensors told before the copies, and nothing after them"
+    assert sensors.temperature_c is not None or sensors.graphics_mhz is not None, (
+        f"{device.alias}: expected a temperature or a clock rate, the sensors told {sensors}"
+    )

@@ -69,7 +69,7 @@ def huge(context: Context, *, nbytes: int, epoch: int) -> dict[str, Any]:
         As `spots`.
 
     """
-    work, engine = session(context), session(context).engine
+    engine = session(context).engine
     if engine.in_host_memory:
         return {"intact": True, "room": f"its memory is the host's, which {size_text(2 * nbytes)} would fill"}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hil.bench.operations.aliases import with_aliases
 from hil.bench.operations.places import Block, blocks, whole_card
 from hil.bench.operations.session import Session, session
 from hil.bench.operations.verdicts import verdict
@@ -51,7 +52,8 @@ def fill_card(
             inverted = number % 2 == 1
             _write(work, places, epoch, inverted=inverted)
             context.progress(f"written {number + 1} of {1 + inversions} times")
-            passes.append(_read(work, places, epoch, inverted=inverted))
+            found = _read(work, places, epoch, inverted=inverted)
+            passes.append(with_aliases(list(zip(places, found, strict=True))))
     told = zip(map(str, places), map(merged, zip(*passes, strict=True)), strict=True)
     return {**verdict(told), "nbytes": sum(place.nbytes for place in places)}
 
@@ -151,9 +153,7 @@ def _read(work: Session, places: Sequence[Block], epoch: int, *, inverted: bool)
             ends.append((place, at))
             at += place.nbytes
         work.engine.synchronize()
-        reports += [
-            _report(here.view[at : at + place.nbytes], place, epoch, inverted=inverted) for place, at in ends
-        ]
+        reports += [_report(here.view[at : at + place.nbytes], place, epoch, inverted=inverted) for place, at in ends]
         work.give_back(here)
     return reports
 

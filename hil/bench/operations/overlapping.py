@@ -16,11 +16,6 @@ MOVED, LEAD = 13, 4096
 """Number of the buffer in the pattern; bytes that are left alone at both of its ends."""
 
 
-def promise(context: Context) -> str:
-    """What the open engine promises: see `CopyEngine.overlap`."""
-    return str(session(context).engine.overlap)
-
-
 def move(context: Context, *, nbytes: int, shift: int, epoch: int) -> dict[str, Any]:
     """Move `nbytes` bytes of a buffer by `shift` bytes, upwards if that is positive, and check the whole buffer.
 
@@ -48,7 +43,11 @@ def move(context: Context, *, nbytes: int, shift: int, epoch: int) -> dict[str, 
     engine.download(here, there, room)
     engine.synchronize()
     end = target + nbytes
-    parts = [("what was moved", target, end, source), ("what lies below", 0, target, 0), ("what lies above", end, room, end)]
+    parts = [
+        ("what was moved", target, end, source),
+        ("what lies below", 0, target, 0),
+        ("what lies above", end, room, end),
+    ]
     checked = [
         (
             name,

@@ -23,14 +23,7 @@ DATA, SOURCE_PADDING, PADDING = 1, 14, 15
 """Numbers in the pattern: of the rows one behind the other, of what lies between them here and there."""
 
 
-def has_pitched(context: Context) -> bool:
-    """Whether the open engine has pitched copies."""
-    return session(context).engine.pitched
-
-
-def rows(
-    context: Context, *, direction: str, shape: dict[str, int], epoch: int, pinned: bool = True
-) -> dict[str, Any]:
+def rows(context: Context, *, direction: str, shape: dict[str, int], epoch: int, pinned: bool = True) -> dict[str, Any]:
     """Copy rows in `direction`, and check them and the padding of the destination.
 
     Args:
@@ -50,7 +43,9 @@ def rows(
     sizes[1] += grid.dst_pitch  # what a pitch too large would reach
     here, there = (work.borrow(size, pinned=pinned) for size in sizes)
     data, padding = _pattern(grid.rows * grid.row_bytes, DATA, epoch), _pattern(sizes[1], PADDING, epoch - 1)
-    source, target = (np.frombuffer(buffer.view, np.uint8)[:size] for buffer, size in zip((here, there), sizes, strict=True))
+    source, target = (
+        np.frombuffer(buffer.view, np.uint8)[:size] for buffer, size in zip((here, there), sizes, strict=True)
+    )
     source[:] = _pattern(sizes[0], SOURCE_PADDING, epoch)
     _rows(source, grid.src_offset, grid.src_pitch, grid)[:] = data.reshape(grid.rows, grid.row_bytes)
     target[:] = padding
@@ -66,7 +61,7 @@ def rows(
         engine.download(there, second, sizes[1])
         engine.synchronize()
     arrived = _rows(target, grid.dst_offset, grid.dst_pitch, grid)
-    got = np.ascontiguousarray(arrived)
+    got = arrived.copy()
     arrived[:] = _rows(padding, grid.dst_offset, grid.dst_pitch, grid)
     checked = [
         ("the rows, one behind the other", verify(got, epoch=epoch, buffer_id=DATA)),

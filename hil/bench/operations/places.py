@@ -86,13 +86,15 @@ def blocks(memory: Sequence[tuple[DeviceBuffer, int]], *, budget: int | None, se
             for buffer, start in memory
             for offset in range(0, buffer.nbytes, 32 * MIB)
         ]
+    # Random places fill little more than half of the memory without gaps between them: more is not asked for.
+    budget = min(budget, sum(buffer.nbytes for buffer, _ in memory) // 2)
     dice = random.Random(seed)  # noqa: S311  (a sample, no secret)
     taken: dict[int, Block] = {}
     for address in _wanted(memory, dice):
         found = _at(memory, address)
         if found is not None and all(abs(other - found.address) >= BLOCK for other in _near(taken, found.address)):
             taken[found.address] = found
-        if len(taken) * BLOCK >= budget:
+        if (len(taken) + 1) * BLOCK > budget:
             break
     return [taken[address] for address in sorted(taken)]
 

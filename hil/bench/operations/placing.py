@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hil.integrity import GUARD_BYTES, Report, check_guards, fill, fill_guards, verify
-from hil.model import KIB, MIB, size_text
+from hil.model import MIB, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,4 +108,3 @@ def _begin(least: int, cell: Cell, offset: int) -> int:
 
 LARGEST = 2 * MIB
 """The largest boundary: a large page of NVIDIA's and most hosts' memory management."""
-STRADDLES = (0, 4 * KIB, 16 * KIB, 64 * KIB, LARGEST)

@@ -97,9 +97,7 @@ def _arrived(work: Session, lane: Lane, nbytes: int, epoch: int) -> Report:
         _fill(lane.host, nbytes, epoch - 1, lane.number)
         work.engine.download(lane.host, lane.target, nbytes)
         work.engine.synchronize()
-    return verify(
-        lane.host.view[:nbytes], epoch=epoch, buffer_id=FIRST + lane.number, unwritten_epoch=epoch - 1
-    )
+    return verify(lane.host.view[:nbytes], epoch=epoch, buffer_id=FIRST + lane.number, unwritten_epoch=epoch - 1)
 
 
 def _fill(host: HostBuffer, nbytes: int, epoch: int, number: int) -> None:

@@ -1,0 +1,106 @@
+"""Series as a page draws them: a value a night, what is allowed, where it changed, what changed on the bench."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from hil.history import History, Key, Verdict, gate, judge_series
+from hil.history.verdict import Night
+from hil.history.words import change_sentence, differences
+from hil.model import GB, size_text
+
+NIGHTS: Final = 400
+"""Nights of a series on the page."""
+DIGITS: Final = 5
+_MARKS: Final = ("driver", "os", "firmware")
+"""Context whose changes are marked in a picture; hil's own version and commit change too often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The unit that a series is shown in."""
+
+    unit: str
+    factor: float
+    """Of the series' own unit."""
+
+
+def judged(history: History) -> list[Verdict]:
+    """All series of `history`, judged as of their last night."""
+    return [judge_series(history, key) for key in history.series()]
+
+
+def scale(key: Key, values: Sequence[float]) -> Scale:
+    """Decimal GB/s for rates, µs, ms or s for times, else the series' own unit."""
+    if key.unit == "B/s":
+        return Scale(unit="GB/s", factor=GB)
+    if key.unit == "s":
+        middle = median(values) if values else 1.0
+        for unit, factor in (("µs", 1e-6), ("ms", 1e-3)):
+            if middle < 1000 * factor:
+                return Scale(unit=unit, factor=factor)
+    return Scale(unit=key.unit, factor=1.0)
+
+
+def line(verdict: Verdict, dates: Mapping[str, int]) -> dict[str, Any]:
+    """`verdict` in builtin types; nights by their index in `dates`."""
+    key, nights = verdict.key, verdict.nights[-NIGHTS:]
+    shown = scale(key, [night.value for night in nights])
+    size = f" {size_text(key.nbytes)}" if key.nbytes else ""
+    return {
+        "name": f"{key.direction} {key.metric}{size}",
+        "metric": key.metric,
+        "direction": key.direction,
+        "nbytes": key.nbytes,
+        "engine": key.engine,
+        "link": key.negotiated or key.declared,
+        "unit": shown.unit,
+        "status": verdict.status,
+        "at": [dates[night.date] for night in nights],
+        "values": [_short(night.value / shown.factor) for night in nights],
+        "band": _band(verdict, nights, shown),
+        "changes": [_change(change, key, dates) for change in verdict.changes],
+        "marks": _marks(nights, dates),
+    }
+
+
+def _band(verdict: Verdict, nights: Sequence[Night], shown: Scale) -> list[float] | None:
+    """First night of the baseline, and the values between which a night is as usual."""
+    reference = verdict.nights[verdict.baseline :]
+    allowed = gate([night.value for night in reference], higher_is_better=verdict.key.higher_is_better)
+    if allowed is None:
+        return None
+    margin = abs(allowed.median - allowed.limit)
+    first = max(len(nights) - len(reference), 0)
+    return [first, _short((allowed.median - margin) / shown.factor), _short((allowed.median + margin) / shown.factor)]
+
+
+def _change(change: Any, key: Key, dates: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "at": dates[change.since.date],
+        "share": round(100 * change.share, 1),
+        "better": change.better,
+        "told": change_sentence(change, key),
+    }
+
+
+def _marks(nights: Sequence[Night], dates: Mapping[str, int]) -> list[list[Any]]:
+    found = []
+    for before, after in zip(nights, nights[1:], strict=False):
+        if before.context is after.context:
+            continue
+        changed = {n: pair for n, pair in differences(before.context, after.context).items() if n in _MARKS}
+        if changed:
+            told = ", ".join(f"{name} {old or '?'} → {new or '?'}" for name, (old, new) in changed.items())
+            found.append([dates[after.date], told])
+    return found
+
+
+def _short(value: float) -> float:
+    if not value or not math.isfinite(value):
+        return 0.0
+    return round(value, DIGITS - 1 - math.floor(math.log10(abs(value))))

@@ -1,0 +1,100 @@
+// Pictures of series: a value a night with what is usual, what changed it and what changed on the bench; and of sweeps.
+const BOX = { width: 560, height: 230, left: 58, right: 12, top: 34, bottom: 26 };
+const number = (value) => (Math.abs(value) >= 1000 ? String(Math.round(value)) : Number(value.toPrecision(3)).toString());
+const sizeText = (bytes) => {
+  for (const [unit, name] of [[1073741824, 'GiB'], [1048576, 'MiB'], [1024, 'KiB']]) if (bytes >= unit) return `${number(bytes / unit)} ${name}`;
+  return `${bytes} B`;
+};
+const words = (x, y, text, props = {}) => svg('text', { x: x.toFixed(1), y: y.toFixed(1), text, ...props });
+const upright = (x, kind) => svg('line', { x1: x.toFixed(1), x2: x.toFixed(1), y1: BOX.top - 4, y2: BOX.height - BOX.bottom, class: kind });
+
+const frame = (label, low, high, y, unit) => {
+  const picture = svg('svg', { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: 'img', 'aria-label': label });
+  for (const value of [low, (low + high) / 2, high]) {
+    picture.append(svg('line', { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(value), y2: y(value), class: 'axis' }),
+      words(BOX.left - 6, y(value) + 4, number(value), { 'text-anchor': 'end' }));
+  }
+  picture.append(words(4, 12, unit));
+  return picture;
+};
+
+// Texts of marks that lie close together go below each other.
+const placed = (marks, x) => {
+  const ends = [];
+  return marks.map((mark) => {
+    const at = x(mark.at);
+    const text = mark.text.length > 44 ? `${mark.text.slice(0, 43)}…` : mark.text;
+    const width = text.length * 6 + 10;
+    const right = at + width > BOX.width - BOX.right;
+    const [from, to] = right ? [at - width, at] : [at, at + width];
+    let row = 0;
+    while (ends[row] !== undefined && ends[row] > from) row += 1;
+    ends[row] = to;
+    return { ...mark, shown: text, x: at, row, right };
+  });
+};
+
+const seriesChart = (one) => {
+  const { values, at } = one;
+  const ends = one.band ? [one.band[1], one.band[2]] : [];
+  let low = Math.min(...values, ...ends);
+  let high = Math.max(...values, ...ends);
+  const room = 0.08 * (high - low) || 0.05 * Math.abs(high) || 1;
+  [low, high] = [low - room, high + room];
+  const x = (index) => BOX.left + (BOX.width - BOX.left - BOX.right) * (values.length > 1 ? index / (values.length - 1) : 0.5);
+  const y = (value) => BOX.top + (BOX.height - BOX.top - BOX.bottom) * (1 - (value - low) / (high - low));
+  const last = values.length - 1;
+  const label = `${one.name}: ${number(values[last])} ${one.unit} on ${night(at[last])}, ${values.length} nights`
+    + one.changes.map((change) => `; ${change.told}`).join('');
+  const picture = frame(label, low, high, y, one.unit);
+  if (one.band) {
+    const [from, least, most] = one.band;
+    picture.append(svg('rect', { class: 'band', x: x(from), y: y(most), width: Math.max(x(last) - x(from), 2), height: y(least) - y(most) }));
+  }
+  const index = new Map(at.map((where, i) => [where, i]));
+  const nearest = (where) => index.get(where) ?? Math.max(0, at.findIndex((other) => other >= where));
+  const marks = [
+    ...one.marks.map(([where, text]) => ({ at: nearest(where), text, kind: 'context' })),
+    ...one.changes.map((change) => ({ at: nearest(change.at), text: `${change.share > 0 ? '+' : ''}${change.share} %`, kind: change.better ? 'change better' : 'change' })),
+  ].sort((a, b) => a.at - b.at);
+  for (const mark of placed(marks, x)) {
+    picture.append(upright(mark.x, mark.kind),
+      words(mark.x + (mark.right ? -4 : 4), 12 + 12 * mark.row, mark.shown,
+        { class: mark.kind === 'context' ? 'context-text' : mark.kind === 'change' ? 'change-text' : 'better-text', 'text-anchor': mark.right ? 'end' : 'start' }));
+  }
+  // Nights on which it was not measured are a gap.
+  let path = '';
+  values.forEach((value, i) => { path += `${i && at[i] - at[i - 1] <= 7 ? 'L' : 'M'}${x(i).toFixed(1)} ${y(value).toFixed(1)}`; });
+  picture.append(svg('path', { class: 'trace', d: path }));
+  if (values.length <= 120) {
+    values.forEach((value, i) => picture.append(svg('circle', { class: 'dot', cx: x(i).toFixed(1), cy: y(value).toFixed(1), r: 2 },
+      svg('title', { text: `${night(at[i])}: ${number(value)} ${one.unit}` }))));
+  }
+  picture.append(svg('circle', { class: `last ${one.status}`, cx: x(last), cy: y(values[last]), r: 4 }));
+  picture.append(words(BOX.left, BOX.height - 8, night(at[0])), words(BOX.width - BOX.right, BOX.height - 8, night(at[last]), { 'text-anchor': 'end' }));
+  return picture;
+};
+
+const sweepChart = (one) => {
+  const logs = one.sizes.map(Math.log2);
+  const all = [...one.now, ...one.usual].filter((value) => value > 0).map(Math.log10);
+  const [low, high] = [Math.floor(Math.min(...all)), Math.ceil(Math.max(...all))];
+  const x = (value) => BOX.left + (BOX.width - BOX.left - BOX.right) * (value - logs[0]) / (logs[logs.length - 1] - logs[0] || 1);
+  const y = (value) => BOX.top + (BOX.height - BOX.top - BOX.bottom) * (1 - (value - low) / (high - low || 1));
+  const picture = svg('svg', { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: 'img',
+    'aria-label': `${one.direction}: rate by size, tonight and as usual; ${one.sizes.map((size, i) => `${sizeText(size)} ${number(one.now[i])} GB/s`).join(', ')}` });
+  for (let power = low; power <= high; power += 1) {
+    picture.append(svg('line', { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(power), y2: y(power), class: 'axis' }),
+      words(BOX.left - 6, y(power) + 4, number(10 ** power), { 'text-anchor': 'end' }));
+  }
+  picture.append(words(4, 12, 'GB/s'));
+  const path = (values) => values.map((value, i) => `${i ? 'L' : 'M'}${x(logs[i]).toFixed(1)} ${y(Math.log10(value)).toFixed(1)}`).join('');
+  picture.append(svg('path', { class: 'usual', d: path(one.usual) }), svg('path', { class: 'trace', d: path(one.now) }));
+  one.now.forEach((value, i) => picture.append(svg('circle', { class: 'dot', cx: x(logs[i]), cy: y(Math.log10(value)), r: 2.5 },
+    svg('title', { text: `${sizeText(one.sizes[i])}: ${number(value)} GB/s, usually ${number(one.usual[i])}` }))));
+  const every = Math.ceil(one.sizes.length / 7);
+  one.sizes.forEach((size, i) => {
+    if (i % every === 0) picture.append(words(x(logs[i]), BOX.height - 8, sizeText(size), { 'text-anchor': i === 0 ? 'start' : i === one.sizes.length - 1 ? 'end' : 'middle' }));
+  });
+  return picture;
+};

@@ -1,0 +1,74 @@
+// Each device: its lines over nights, its sweep, what bounds it, what is better off resident on it.
+const STATUS = { worse: 'worse', better: 'better', steady: 'steady', 'too few': 'too few nights' };
+const rank = (one) => ['worse', 'better', 'steady', 'too few'].indexOf(one.status);
+const MANY = 6;
+const LARGE = 64 * 1024 * 1024;
+
+const lineCard = (one) => {
+  const last = one.values.length - 1;
+  return el('figure', { class: 'chart' },
+    el('figcaption', {}, el('b', {}, said(one.name)), ` ${number(one.values[last])} ${one.unit} `, badge(one.status, STATUS[one.status]),
+      el('div', { class: 'small soft' }, said([one.link, one.engine && `engine ${one.engine}`].filter(Boolean).join(', ')))),
+    seriesChart(one),
+    one.changes.map((change) => el('p', { class: 'small' }, said(change.told))),
+    later(`${plural(one.values.length, 'night')} as a table`, () => el('div', { class: 'scroll' }, el('table', { class: 'plain' },
+      el('thead', {}, el('tr', {}, el('th', { scope: 'col', text: 'Night' }), el('th', { scope: 'col', text: one.unit }))),
+      el('tbody', {}, one.values.map((value, i) => el('tr', {}, el('td', { text: night(one.at[i]) }), el('td', { text: number(value) }))).reverse()))), { class: 'small' }));
+};
+
+const sweepCard = (one) => {
+  const fit = (found) => (found ? `α ${number(found.alpha_us)} µs, β ${number(found.beta)} GB/s` : 'no fit');
+  return el('figure', { class: 'chart' },
+    el('figcaption', {}, el('b', {}, `${one.direction} by size`),
+      el('div', { class: 'small soft', text: `tonight ${fit(one.fit)}; usually (dashed) ${fit(one.usual_fit)}` })),
+    sweepChart(one));
+};
+
+const headlines = (lines) => {
+  // What speaks for a device: whatever changed, and its large copies.
+  const sorted = [...lines].sort((a, b) => rank(a) - rank(b) || b.nbytes - a.nbytes);
+  const first = sorted.filter((one) => one.status === 'worse' || one.status === 'better'
+    || (one.metric === 'bandwidth' && one.nbytes >= LARGE) || one.metric === 'fixed cost');
+  const chosen = (first.length ? first : sorted).slice(0, MANY);
+  return [chosen, sorted.filter((one) => !chosen.includes(one))];
+};
+
+const insideDevice = (device) => {
+  const inside = el('div', { class: 'inside' });
+  const facts = ['name', 'enclosure', 'negotiated', 'driver', 'firmware', 'engine', 'id'].filter((name) => device.facts[name]);
+  inside.append(el('p', { class: 'small soft' }, said(facts.map((name) => `${name === 'name' ? '' : `${name} `}${device.facts[name]}`).join(' · ') || device.id)));
+  if (device.bottlenecks.length) inside.append(el('h3', { text: 'What bounds it' }), el('ul', {}, device.bottlenecks.map((one) => el('li', {}, el('b', { text: `${one.direction}: ` }), said(one.told)))));
+  if (device.residency) inside.append(el('h3', { text: 'What is better off in its memory' }), el('p', {}, said(device.residency)));
+  const [chosen, others] = headlines(device.lines);
+  const cards = [...chosen.map(lineCard), ...device.sweeps.map(sweepCard)];
+  inside.append(cards.length ? el('div', { class: 'charts' }, cards) : el('p', { text: 'The history has no figures of it.' }));
+  if (others.length) inside.append(later(`${plural(others.length, 'more series', 'more series')}`, () => el('div', { class: 'charts' }, others.map(lineCard)), { class: 'more' }));
+  return inside;
+};
+
+const devices = (section) => {
+  const boxes = section.devices.map((device) => {
+    const kinds = ['worse', 'better'].map((status) => [status, device.lines.filter((one) => one.status === status).length]).filter(([, count]) => count);
+    const summary = [el('b', {}, said(device.alias)), said(device.bench, 'soft'),
+      ...(kinds.length ? kinds.map(([status, count]) => badge(status, `${count} ${status}`)) : [device.lines.length ? badge('steady') : said('no figures', 'soft')])];
+    const box = el('details', { class: 'device' }, el('summary', {}, summary));
+    let drawn = false;
+    const draw = () => { if (!drawn) { drawn = true; box.append(insideDevice(device)); } };
+    box.addEventListener('toggle', () => { if (box.open) draw(); });
+    box.about = device;
+    box.draw = draw;
+    return box;
+  });
+  // Open what changed; where nothing did, the first.
+  const changed = boxes.filter((box) => box.about.lines.some((one) => one.status === 'worse'));
+  for (const box of (changed.length ? changed : boxes).slice(0, 2)) { box.draw(); box.open = true; }
+  const goTo = (bench, alias) => {
+    const box = boxes.find((one) => one.about.bench === bench && one.about.alias === alias);
+    if (!box) return;
+    box.draw();
+    box.open = true;
+    box.scrollIntoView({ block: 'start' });
+    box.querySelector('summary').focus();
+  };
+  return { view: boxes.length ? boxes : [el('p', { text: 'Neither a record nor the history names a device.' })], goTo };
+};

@@ -1,0 +1,105 @@
+// Bench × suite × night. Arrow keys move, Enter or a click shows the tests of a cell.
+const worst = (visit, name) => {
+  if (!visit) return 'none';
+  const suite = visit.suites[name];
+  if (!suite) return visit.complete ? 'none' : 'cut off';
+  for (const outcome of ['failed', 'broken', 'cut off']) if (suite.counts[outcome]) return outcome;
+  if (!visit.complete) return 'cut off';
+  return suite.counts.passed ? 'passed' : 'skipped';
+};
+const LETTERS = { failed: 'F', broken: 'B', 'cut off': 'C', skipped: 's', passed: '·', none: '' };
+
+const grid = (section) => {
+  const shown = [...new Set(section.benches.flatMap((bench) => bench.visits.map((visit) => visit.at)))].sort((a, b) => a - b);
+  const place = el('div', { 'aria-live': 'polite' });
+  const rows = [];
+  let selected = null;
+  const open = (cell) => {
+    if (!cell.opens) return null;
+    if (selected) selected.setAttribute('aria-selected', 'false');
+    selected = cell;
+    cell.setAttribute('aria-selected', 'true');
+    const panel = cell.opens();
+    place.replaceChildren(panel);
+    return panel;
+  };
+  const body = el('tbody');
+  for (const bench of section.benches) {
+    const visits = new Map(bench.visits.map((visit) => [visit.at, visit]));
+    const names = [...new Set(bench.visits.flatMap((visit) => Object.keys(visit.suites)))].sort();
+    body.append(el('tr', { class: 'bench' }, el('th', { scope: 'row', title: bench.name }, said(bench.name)),
+      el('td', { colspan: shown.length })));
+    for (const name of names) {
+      const row = el('tr', {}, el('th', { scope: 'row', class: 'suite' }, said(name)));
+      const cells = shown.map((at) => {
+        const visit = visits.get(at);
+        const state = worst(visit, name);
+        const counts = visit && visit.suites[name] ? Object.entries(visit.suites[name].counts).map(([o, n]) => `${n} ${o}`).join(', ') : '';
+        const label = `${bench.name}, ${name}, ${night(at)}: ${counts || (state === 'none' ? 'did not run' : 'the run was cut off before it')}`;
+        const cell = el('td', { class: `cell ${state.split(' ')[0]}`, role: 'gridcell', tabindex: '-1', 'aria-label': label, title: label, text: LETTERS[state] });
+        if (counts) cell.opens = () => testsOf(bench, name, visit);
+        cell.where = { bench: bench.name, suite: name, at };
+        return cell;
+      });
+      row.append(...cells);
+      rows.push(cells);
+      body.append(row);
+    }
+  }
+  const flat = rows.flat();
+  let current = rows.length ? rows[0][shown.length - 1] : null;
+  if (current) current.tabIndex = 0;
+  const move = (cell) => {
+    current.tabIndex = -1;
+    current = cell;
+    cell.tabIndex = 0;
+    cell.focus();
+  };
+  const step = (cell, key) => {
+    const y = rows.findIndex((cells) => cells.includes(cell));
+    const x = rows[y].indexOf(cell);
+    const to = { ArrowRight: [y, x + 1], ArrowLeft: [y, x - 1], ArrowDown: [y + 1, x], ArrowUp: [y - 1, x], Home: [y, 0], End: [y, shown.length - 1] }[key];
+    return to && rows[to[0]] && rows[to[0]][to[1]];
+  };
+  body.addEventListener('keydown', (event) => {
+    const cell = event.target.closest('.cell');
+    if (!cell) return;
+    if (event.key === 'Enter' || event.key === ' ') {
+      event.preventDefault();
+      const panel = open(cell);
+      if (panel) panel.focus();
+      return;
+    }
+    const next = step(cell, event.key);
+    if (next) { event.preventDefault(); move(next); }
+  });
+  body.addEventListener('click', (event) => {
+    const cell = event.target.closest('.cell');
+    if (cell) { move(cell); open(cell); }
+  });
+  let month = '';
+  const months = shown.map((at) => {
+    const now = night(at).slice(0, 7);
+    const fresh = now !== month;
+    month = now;
+    return el('th', { class: 'month', scope: 'col', 'aria-label': night(at), text: fresh ? now : '' });
+  });
+  const table = el('table', { class: 'grid', role: 'grid', 'aria-label': 'Suites of each bench by night' },
+    el('thead', {}, el('tr', {}, el('th', { scope: 'row', class: 'small soft', text: 'Bench and suite' }), months)), body);
+  const scroll = el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Nights, newest at the right' }, table);
+  requestAnimationFrame(() => { scroll.scrollLeft = scroll.scrollWidth; });
+  const legend = el('p', { class: 'legend' }, ['passed', 'failed', 'broken', 'cut off', 'skipped'].map((state) =>
+    el('span', {}, el('span', { class: `cell ${state.split(' ')[0]}`, 'aria-hidden': 'true', text: LETTERS[state] }), state)),
+  el('span', { text: 'Arrow keys move, Enter shows the tests.' }));
+  const find = (bench, names, at) => flat.filter((cell) => cell.where.bench === bench && cell.where.at === at
+    && cell.opens).sort((a, b) => names.includes(b.where.suite) - names.includes(a.where.suite))[0];
+  const goTo = (bench, names, at) => {
+    const cell = find(bench, names, at);
+    if (!cell) return;
+    move(cell);
+    const panel = open(cell);
+    panel.scrollIntoView({ block: 'start' });
+    panel.focus();
+  };
+  return { view: [scroll, legend, place], goTo };
+};
