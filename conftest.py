@@ -1,27 +1,3 @@
 """Loads the words that the suites are written in."""
 
-pytest_plugins = [
-    "hil.fixtures.announcements",
-    "hil.fixtures.calls",
-    "hil.fixtures.client",
-    "hil.fixtures.contexts",
-    "hil.fixtures.copies",
-    "hil.fixtures.hotplug",
-    "hil.fixtures.identity",
-    "hil.fixtures.leftovers",
-    "hil.fixtures.link",
-    "hil.fixtures.load",
-    "hil.fixtures.marching",
-    "hil.fixtures.measure",
-    "hil.fixtures.neighbours",
-    "hil.fixtures.removal",
-    "hil.fixtures.reset",
-    "hil.fixtures.sleep",
-    "hil.fixtures.telemetry",
-    "hil.fixtures.throughput",
-    "hil.fixtures.topology",
-    "hil.fixtures.transfer",
-    "hil.fixtures.vram",
-    "hil.fixtures.window",
-    "hil.fixtures.workload",
-]
+pytest_plugins = ["hil.fixtures"]

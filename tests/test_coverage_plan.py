@@ -215,7 +215,7 @@ def test_a_run_stops_at_the_first_alarm_and_depends_on_nothing_around_it():
     assert "-x" in arguments
     assert "--hil-bench sim:mac --hil-seed 1 --hil-fault bit-flip:bits=2" in words
     assert "-c /dev/null --rootdir /s --confcutdir /s" in words
-    assert "-p hil.fixtures.transfer" in words
+    assert "-p hil.fixtures" in words
     kept = command.environment({"HIL_BENCH": "local", "PYTEST_ADDOPTS": "-v", "PATH": "/bin"})
     assert kept == {"PATH": "/bin", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 

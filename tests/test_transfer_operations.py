@@ -104,6 +104,20 @@ def test_a_wrong_byte_is_named_with_its_cell(switch_on, way):
     assert facts["picture"].startswith("<svg")
 
 
+@pytest.mark.parametrize("way", ["H2D", "D2D"])
+def test_what_went_wrong_on_the_way_back_is_told_apart(switch_on, way):
+    seen: list[int] = []
+
+    def once(chunk: Chunk) -> Any:
+        seen.append(chunk.copy)
+        return last_byte_wrong(chunk) if len(seen) == 1 else (chunk,)
+
+    facts = grid.copies(switch_on(on_chunks(once, "D2H")), way=way, cells=CELLS, epoch=7)
+
+    assert facts["wrong"] == 1
+    assert "it went wrong on the way back" in facts["name"]
+
+
 @pytest.mark.parametrize("way", ["H2D", "D2H", "D2D"])
 def test_what_is_written_beyond_a_copy_is_an_overrun(switch_on, way):
     facts = grid.copies(switch_on(on_chunks(one_too_far, way)), way=way, cells=[[65, 1, 7, 0]], epoch=7)

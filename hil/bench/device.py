@@ -175,6 +175,22 @@ class Device:
             return str(error)
         return "" if state == "ready" else str(state)
 
+    def examine(self) -> str:
+        """As `probe`; where something is wrong, with what the inventory says of it."""
+        wrong = self.probe()
+        gpu = self.facts.gpu
+        if not wrong or gpu is None:
+            return wrong
+        try:
+            inventory = self.bench.refresh()
+        except HilError as error:
+            return f"{wrong}; and the inventory cannot be had: {error}"
+        if found_again(inventory, gpu) is not None:
+            return wrong
+        there = gpu.enclosure is not None and gpu.enclosure.uid in {router.uid for router in inventory.routers}
+        place = "" if gpu.enclosure is None else f", its enclosure is {'still there' if there else 'gone too'}"
+        return f"{self.alias} is not in the inventory any more{place}: {wrong}"
+
     def ensure_healthy(self) -> None:
         """Probe it, climb the recovery ladder if it is not well, and quarantine it if nothing helps.
 
@@ -183,7 +199,7 @@ class Device:
 
         """
         if not self.quarantine:
-            wrong = self.probe()
+            wrong = self.examine()
             if not wrong:
                 self._save_config()
                 return

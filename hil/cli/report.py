@@ -39,9 +39,7 @@ class Found:
         return mornings(self.loaded.visits, self.verdicts)
 
 
-def report(
-    places: Sequence[Path], history: Path | None, out: Path, *, as_markdown: bool, as_json: bool
-) -> None:
+def report(places: Sequence[Path], history: Path | None, out: Path, *, as_markdown: bool, as_json: bool) -> None:
     """Write the page of what `places` and the history hold into the folder `out`; say so, or what it says.
 
     Raises:

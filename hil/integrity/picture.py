@@ -17,7 +17,7 @@ _WIDTH = _LEFT + _COLUMNS * (_CELL + _GAP) + 12
 _COLOURS = dict(
     zip(
         Kind,
-        (f"hsl({hue} 70% {light}%)" for light in (42, 60) for hue in range(0, 360, 30)),
+        (f"hsl({hue} 70% {light}%)" for light in (50, 70) for hue in range(0, 360, 30)),
         strict=False,  # as many as there are kinds
     )
 )

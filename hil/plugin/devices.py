@@ -94,7 +94,7 @@ def _check_after(chosen: Device, item: pytest.Item) -> None:
     seen = chosen.bench.counting.end(chosen)
     if seen is not None and (moved := summary(seen)):
         attach("error counters and kernel log", moved)
-    wrong = chosen.probe()
+    wrong = chosen.examine()
     if not wrong:
         _hold_to_limits(chosen, item)
         if seen is not None:

@@ -106,7 +106,7 @@ def _context(run: Run, config: pytest.Config) -> dict[str, str]:
         "os": f"{host.system} {host.os_version}".strip(),
         "host": host.model or host.hostname,
         "hil": hil.__version__,
-        "commit": commit_of(config.rootpath),
+        "commit": commit_of(config.rootpath)[:12],
         "command": shlex.join(sys.argv),
         "seed": str(run.options.seed),
     }

@@ -153,9 +153,7 @@ def _within(evidence: Sequence[Mapping[str, str]], room: dict[str, int]) -> list
 
 def _devices(visits: Sequence[Visit], verdicts: Sequence[Verdict], dates: Mapping[str, int]) -> list[dict[str, Any]]:
     names = names_of(visits)
-    facts = {
-        (visit.bench, told["id"]): told for visit in visits for told in visit.devices.values() if "id" in told
-    }
+    facts = {(visit.bench, told["id"]): told for visit in visits for told in visit.devices.values() if "id" in told}
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         groups.setdefault((verdict.key.bench, verdict.key.device), []).append(verdict)

@@ -10,7 +10,10 @@ from hil.report.morning import Item, Morning
 LINES: Final = 15
 WIDTH: Final = 220
 """Characters of a line: a chat window shows no more at a glance."""
-_SPECIAL: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>#|~&"} | {"\n": " ", "\r": " ", "@": "@\u200b"})
+_SPECIAL: Final = str.maketrans(
+    {mark: f"\\{mark}" for mark in "\\`*_[]<>#|~&"} | {"\n": " ", "\r": " ", "@": "@\u200b"}
+)
+"""What Markdown would take for its own; and nobody is called by a file's name."""
 
 
 def markdown(told: Sequence[Morning], notes: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
@@ -90,7 +91,7 @@ def _change(change: Any, key: Key, dates: Mapping[str, int]) -> dict[str, Any]:
 
 def _marks(nights: Sequence[Night], dates: Mapping[str, int]) -> list[list[Any]]:
     found = []
-    for before, after in zip(nights, nights[1:], strict=False):
+    for before, after in pairwise(nights):
         if before.context is after.context:
             continue
         changed = {n: pair for n, pair in differences(before.context, after.context).items() if n in _MARKS}

@@ -106,10 +106,7 @@ def mornings(visits: Sequence[Visit], verdicts: Sequence[Verdict]) -> list[Morni
 def names_of(visits: Iterable[Visit]) -> dict[tuple[str, str], str]:
     """Aliases of devices by bench and device id; the latest counts."""
     return {
-        (visit.bench, facts["id"]): alias
-        for visit in visits
-        for alias, facts in visit.devices.items()
-        if "id" in facts
+        (visit.bench, facts["id"]): alias for visit in visits for alias, facts in visit.devices.items() if "id" in facts
     }
 
 
@@ -119,7 +116,9 @@ def _morning(visits: Sequence[Visit], verdicts: Sequence[Verdict], *, simulated:
     for visit in visits:
         benches.setdefault(visit.bench, []).append(visit)
     names = names_of(visits)
-    items = [item for verdict in verdicts for item in _of_series(verdict, names, night)]
+    # The largest copies speak for the others.
+    largest = sorted(verdicts, key=lambda verdict: -verdict.key.nbytes)
+    items = [item for verdict in largest for item in _of_series(verdict, names, night)]
     ran = [mine[-1] for mine in benches.values() if mine[-1].night == night]
     for mine in benches.values():
         items += _of_bench(mine, night)
@@ -134,7 +133,8 @@ def _of_bench(visits: Sequence[Visit], night: str) -> Iterator[Item]:
     if last.night != night:
         away = (date.fromisoformat(night) - date.fromisoformat(last.night)).days
         if away <= RETIRED:
-            yield Item(kind="missing", bench=last.bench, since=last.night, sentence=f"did not run; last on {last.night}")
+            told = f"did not run; last on {last.night}"
+            yield Item(kind="missing", bench=last.bench, since=last.night, sentence=told)
         return
     if not last.complete:
         yield Item(kind="cut off", bench=last.bench, since=night, sentence="the run was cut off, or is not over")
@@ -205,7 +205,7 @@ def _shared(items: Sequence[Item]) -> Iterator[Item]:
         alike = (item.kind, item.bench, item.device, item.since, item.changed)
         own = () if item.kind in ("regression", "better") else (item.sentence, *item.tests)
         groups.setdefault((*alike, *own), []).append(item)
-    for (first, *others) in groups.values():
+    for first, *others in groups.values():
         more = f"; and {len(others)} more series: {', '.join(_series_name(one) for one in others)}" if others else ""
         yield Item(
             kind=first.kind, bench=first.bench, device=first.device, sentence=first.sentence + more,

@@ -10,7 +10,9 @@ from importlib import resources
 from typing import Any, Final
 
 STYLES: Final = ("colours.css", "layout.css", "views.css")
-SCRIPTS: Final = ("elements.js", "theme.js", "tonight.js", "tests.js", "grid.js", "chart.js", "devices.js", "stories.js", "page.js")
+SCRIPTS: Final = tuple(
+    f"{name}.js" for name in ("elements", "theme", "tonight", "tests", "grid", "chart", "devices", "stories", "page")
+)
 """One after the other, in one function: what the first declare, the later ones use."""
 
 

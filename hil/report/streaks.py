@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from hil.history.words import differences
@@ -52,7 +53,7 @@ class Streak:
 
 
 def streaks(visits: Sequence[Visit]) -> list[Streak]:
-    """A streak for every test of the last of `visits`, all of one bench, oldest first; tests that were skipped left out."""
+    """A streak for each test of the last of `visits`, all of one bench, oldest first; skipped tests are left out."""
     seen: dict[str, list[tuple[Visit, Test]]] = {}
     for visit in visits:
         for test in visit.tests:
@@ -83,6 +84,6 @@ def _streak(nights: Sequence[tuple[Visit, Test]]) -> Streak:
         nights=len(nights) - start,
         failed=sum(window),
         looked_at=len(window),
-        recoveries=sum(first and not second for first, second in zip(window, window[1:], strict=False)),
+        recoveries=sum(first and not second for first, second in pairwise(window)),
         changed=changed,
     )

@@ -8,11 +8,17 @@ const sizeText = (bytes) => {
 const words = (x, y, text, props = {}) => svg('text', { x: x.toFixed(1), y: y.toFixed(1), text, ...props });
 const upright = (x, kind) => svg('line', { x1: x.toFixed(1), x2: x.toFixed(1), y1: BOX.top - 4, y2: BOX.height - BOX.bottom, class: kind });
 
+// As many digits as tell the ticks of an axis apart.
+const tick = (value, span) => {
+  const digits = Math.max(0, 1 - Math.floor(Math.log10(Math.abs(span) || 1)));
+  return digits > 8 ? number(value) : value.toFixed(Math.min(digits, 6));
+};
+
 const frame = (label, low, high, y, unit) => {
   const picture = svg('svg', { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: 'img', 'aria-label': label });
   for (const value of [low, (low + high) / 2, high]) {
     picture.append(svg('line', { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(value), y2: y(value), class: 'axis' }),
-      words(BOX.left - 6, y(value) + 4, number(value), { 'text-anchor': 'end' }));
+      words(BOX.left - 6, y(value) + 4, tick(value, high - low), { 'text-anchor': 'end' }));
   }
   picture.append(words(4, 12, unit));
   return picture;

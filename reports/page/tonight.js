@@ -7,6 +7,12 @@ const verdict = (section) => el('div', { class: `verdict ${section.good ? 'good'
   el('h1', {}, `The night of ${section.night} is ${section.good ? 'good' : 'NOT good'}`),
   el('p', { text: section.headline.replace(/^(NOT )?good: /, '') }));
 
+const firstLines = (text) => {
+  const lines = text.split('\n');
+  const short = lines.slice(0, 2).join('\n').slice(0, 360);
+  return short.length < text.length ? `${short} …` : short;
+};
+
 const item = (one, go) => {
   const facts = el('div', { class: 'facts' });
   const fact = (name, value) => facts.append(el('span', {}, `${name} `, el('b', {}, said(value))));
@@ -22,7 +28,7 @@ const item = (one, go) => {
     el('div', { class: 'head' }, badge(one.kind), el('b', {}, said(one.bench)), one.device ? said(one.device, 'soft') : ''),
     el('p', {}, said(one.sentence)),
     facts.childElementCount ? facts : '',
-    one.detail && one.bad ? el('pre', { class: 'text', text: one.detail.split('\n').slice(0, 6).join('\n') }) : '',
+    one.detail && one.bad ? el('pre', { class: 'text', text: firstLines(one.detail) }) : '',
     acts.childElementCount ? acts : '');
 };
 

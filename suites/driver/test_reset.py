@@ -31,7 +31,7 @@ def test_each_reset_brings_the_device_back_as_it_was(
     before = identity.now()
     for kind in reset.kinds():
         outcome = reset(kind)
-        measure(f"ready after {kind}", outcome.seconds, unit="s", at_most=READY_WITHIN)
+        measure(f"ready after a reset by {kind}", outcome.seconds, unit="s", at_most=READY_WITHIN)
         reset.must_have_kept_config(outcome, kind)
         identity.must_be(before, f"a reset by {kind}")
         transfer.round_trip(MIB)
@@ -50,7 +50,7 @@ def test_each_reset_works_while_no_driver_has_the_device(
         removal.take("unbind")
         outcome = reset(kind)
         removal.give("unbind")
-        measure(f"ready after {kind}, unbound", outcome.seconds, unit="s", at_most=READY_WITHIN)
+        measure(f"ready after a reset by {kind}, unbound", outcome.seconds, unit="s", at_most=READY_WITHIN)
         reset.must_have_kept_config(outcome, kind)
         identity.must_be(before, f"a reset by {kind} while unbound")
         transfer.round_trip(MIB)

@@ -28,6 +28,7 @@ def test_times_follow_one_line_from_bytes_to_a_quarter_gigabyte(
     measure(f"{direction} largest distance from the fit", fit.worst, unit="of a copy's time", at_most=5.0)
 
 
+@pytest.mark.needs("gpu")
 def test_work_on_resident_data_pays_off_where_it_was_predicted(
     throughput: Throughput, workload: Workload, measure: Measure
 ) -> None:

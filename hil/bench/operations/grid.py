@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MOST = 48 << 20
 """Bytes of one buffer; a row that needs more is done in parts."""
+ON_THE_WAY_BACK = (
+    " (fetched a second time it is intact: it went wrong on the way back, in the download that looks at it)"
+)
 Checked = tuple[str, Report]
 
 
@@ -96,14 +99,29 @@ class _Batch:
         for slot, source in zip(slots, sources, strict=True):
             slot.prepare(buffer.view, source.begin, self.epoch)
 
-    def look(self, slots: Sequence[Slot], buffer: HostBuffer, sources: Sequence[Slot], what: str = "") -> list[Checked]:
+    def look(self, slots: Sequence[Slot], buffer: HostBuffer, sources: Sequence[Slot]) -> list[Checked]:
         """What the places hold now."""
         return [
-            (f"{cell}{what}", slot.look(buffer.view, source.begin, self.epoch))
+            (str(cell), slot.look(buffer.view, source.begin, self.epoch))
             for cell, slot, source in zip(self.cells, slots, sources, strict=True)
         ]
 
-    def fetch(self, device: DeviceBuffer, slots: Sequence[Slot], buffer: HostBuffer) -> None:
+    def fetched(
+        self, device: DeviceBuffer, slots: Sequence[Slot], buffer: HostBuffer, sources: Sequence[Slot]
+    ) -> list[Checked]:
+        """What the places on the device hold; what looks wrong is fetched again, to tell where it went wrong."""
+        self._fetch(device, slots, buffer)
+        first = self.look(slots, buffer, sources)
+        if all(report.intact for _, report in first):
+            return first
+        self._fetch(device, slots, buffer)
+        again = [report.intact for _, report in self.look(slots, buffer, sources)]
+        return [
+            (f"{name}{ON_THE_WAY_BACK if sound and not report.intact else ''}", report)
+            for (name, report), sound in zip(first, again, strict=True)
+        ]
+
+    def _fetch(self, device: DeviceBuffer, slots: Sequence[Slot], buffer: HostBuffer) -> None:
         """Download all places over what reads as wrong if it does not arrive."""
         end = slots[-1].end
         fill(buffer.view[:end], epoch=0, buffer_id=DATA)
@@ -128,8 +146,7 @@ def _up(batch: _Batch) -> list[Checked]:
     for source, target in zip(batch.sources, targets, strict=True):
         engine.upload(there, here, source.nbytes, src_offset=source.begin, dst_offset=target.begin)
     engine.synchronize()
-    batch.fetch(there, targets, other)
-    return batch.look(targets, other, batch.sources)
+    return batch.fetched(there, targets, other, batch.sources)
 
 
 def _down(batch: _Batch) -> list[Checked]:
@@ -157,8 +174,7 @@ def _across(batch: _Batch) -> list[Checked]:
     for source, target in zip(sources, targets, strict=True):
         engine.move(second, first, source.nbytes, src_offset=source.begin, dst_offset=target.begin)
     engine.synchronize()
-    batch.fetch(second, targets, other)
-    return batch.look(targets, other, sources)
+    return batch.fetched(second, targets, other, sources)
 
 
 def _there_and_back(batch: _Batch) -> list[Checked]:

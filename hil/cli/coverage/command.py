@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -33,7 +32,7 @@ def suites(folder: Path | None) -> Suites:
 
     """
     if folder is None:
-        folder = _package("hil.suites")
+        folder = package("hil.suites")
     if folder is None or not folder.is_dir():
         raise UsageError(f"no suites at {folder or 'hil.suites'}; expected a folder with driver/, transfer/, …")
     folder = folder.resolve()
@@ -66,14 +65,11 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 def _own(job: Job, where: Suites) -> list[str]:
-    words = _package("hil.fixtures")
-    names = [] if words is None else [f"hil.fixtures.{module.name}" for module in pkgutil.iter_modules([str(words)])]
     folder = str(where.folder)
     return [
-        *("-p", "hil"),
-        *(part for name in names for part in ("-p", name)),
+        *("-p", "hil", "-p", "hil.fixtures"),
         *("-p", "no:cacheprovider", "--import-mode=importlib", "--strict-markers"),
-        *("-W", "ignore::pytest.PytestAssertRewriteWarning", "-q", "-x"),
+        *("-q", "-x"),
         *("-c", "/dev/null", "--rootdir", folder, "--confcutdir", folder),
         *("--hil-bench", f"sim:{job.profile}", "--hil-seed", str(job.seed)),
         *(("--hil-fault", job.text) if job.text else ()),
@@ -84,7 +80,8 @@ def _paths(where: Suites, kinds: Sequence[str]) -> list[str]:
     return [str(where.folder / kind) for kind in kinds]
 
 
-def _package(name: str) -> Path | None:
+def package(name: str) -> Path | None:
+    """The folder of a package that hil brings, ``hil.fixtures`` or ``hil.suites``; `None` where it is not there."""
     spec = find_spec(name)
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]) if places else None

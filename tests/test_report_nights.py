@@ -1,0 +1,146 @@
+"""Records of nights: what is read from a folder, what is complained of, how a test's nights hang together."""
+
+from __future__ import annotations
+
+import pytest
+from report_rig import begins, date, finished, record
+
+from hil.errors import UsageError
+from hil.report.nights import load, night_of, record_files
+from hil.report.streaks import streaks
+
+
+def visits(folder):
+    return load(record_files([folder])).visits
+
+
+def test_records_of_a_folder_become_nights_in_order(tmp_path):
+    below = tmp_path / "below"
+    below.mkdir()
+    record(below, 1, bench="b")
+    record(tmp_path, 0, bench="a")
+
+    found = visits(tmp_path)
+
+    assert [(visit.night, visit.bench) for visit in found] == [(date(0), "a"), (date(1), "b")]
+    assert found[0].complete
+    assert found[0].runs_on() == {
+        "os": "Darwin 26.1", "hil": "0.1.0", "driver": "1.0", "firmware": "30.2", "negotiated": "40 Gb/s (2 × 20)",
+    }  # fmt: skip
+
+
+def test_a_night_lasts_from_noon_to_noon():
+    evening = begins(0)
+    assert night_of(evening.isoformat()) == night_of(evening.replace(hour=23, minute=59).isoformat()) == date(0)
+    assert night_of(begins(1).replace(hour=3).isoformat()) == date(0)
+    assert night_of(begins(1).replace(hour=13).isoformat()) == date(1)
+
+
+def test_of_several_runs_in_a_night_the_last_result_of_a_test_counts(tmp_path):
+    record(tmp_path, 0, finished("test_a", "failed", message="m"), finished("test_b"), name="1.jsonl")
+    started = begins(0).replace(hour=23).isoformat()
+    record(tmp_path, 0, finished("test_a", "passed"), name="0.jsonl", started=started)
+
+    (visit,) = visits(tmp_path)
+
+    assert {test.short: test.outcome for test in visit.tests} == {
+        "test_link.py::test_a": "passed",
+        "test_link.py::test_b": "passed",
+    }
+
+
+def test_a_simulated_bench_never_joins_a_real_one_of_its_name(tmp_path):
+    record(tmp_path, 0, simulated=True)
+    record(tmp_path, 0, simulated=False)
+    assert [visit.simulated for visit in visits(tmp_path)] == [False, True]
+
+
+def test_a_run_that_was_cut_off_shows_what_had_finished_and_what_it_died_in(tmp_path):
+    record(tmp_path, 0, finished("test_a"), under_way="suites/driver/test_x.py::test_b", ended=False)
+
+    loaded = load(record_files([tmp_path]))
+
+    (visit,) = loaded.visits
+    assert not visit.complete
+    assert [(test.short, test.outcome) for test in visit.tests] == [
+        ("test_link.py::test_a", "passed"),
+        ("test_x.py::test_b", "cut off"),
+    ]
+    assert visit.tests[1].suite == "driver"
+    assert "half written" in loaded.complaints[0]
+
+
+def test_what_cannot_be_read_is_complained_of_and_the_rest_is_shown(tmp_path):
+    record(tmp_path, 0)
+    (tmp_path / "torn.jsonl").write_text('{"record": 1, "hil"')
+    (tmp_path / "foreign.jsonl").write_text('{"some": "thing"}\n')
+    (tmp_path / "newer.jsonl").write_text('{"record": 9}\n')
+    (tmp_path / "notes.txt").write_text("not looked at")
+    record(tmp_path, 1, name="timeless.jsonl", started="yesterday")
+
+    loaded = load(record_files([tmp_path]))
+
+    assert len(loaded.visits) == 1
+    assert len(loaded.complaints) == 4
+    assert all(
+        any(name in complaint for complaint in loaded.complaints)
+        for name in ("torn.jsonl", "foreign.jsonl", "newer.jsonl", "timeless.jsonl")
+    )
+
+
+def test_records_of_several_versions_of_hil_are_shown_and_said_to_be(tmp_path):
+    record(tmp_path, 0)
+    record(tmp_path, 1, hil="9.9")
+    loaded = load(record_files([tmp_path]))
+    assert len(loaded.visits) == 2
+    assert loaded.complaints == ("records of several versions of hil are shown together: 0.1.0, 9.9",)
+
+
+def test_a_place_that_is_not_there_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="nowhere"):
+        record_files([tmp_path / "nowhere"])
+
+
+def test_figures_are_what_the_test_reported_as_its_properties(tmp_path):
+    report = {"user_properties": [["H2D", "3.35 GB/s"], "odd"]}
+    record(tmp_path, 0, finished(reports=(report,)))
+    assert visits(tmp_path)[0].tests[0].figures == (("H2D", "3.35 GB/s"),)
+
+
+def outcomes(folder, *told: str, driver_at: int | None = None):
+    for night, outcome in enumerate(told):
+        driver = "2.0" if driver_at is not None and night >= driver_at else "1.0"
+        record(folder, night, finished(outcome=outcome, message="why"), driver=driver)
+    return streaks(visits(folder))
+
+
+def test_a_streak_says_since_when_a_test_fails_and_what_changed_then(tmp_path):
+    (one,) = outcomes(tmp_path, "passed", "passed", "failed", "broken", driver_at=2)
+    assert one.in_trouble
+    assert not one.flaky
+    assert (one.since, one.last_good, one.nights) == (date(2), date(1), 2)
+    assert one.changed == {"driver": ("1.0", "2.0")}
+
+
+def test_a_test_that_comes_and_goes_is_flaky_whether_or_not_it_passed_last(tmp_path):
+    (one,) = outcomes(tmp_path, "passed", "failed", "passed", "failed", "passed")
+    assert one.flaky
+    assert (one.failed, one.looked_at) == (2, 5)
+    record(tmp_path, 5, finished(outcome="failed"))
+    (again,) = streaks(visits(tmp_path))
+    assert again.flaky
+    assert again.nights == 1
+
+
+def test_a_test_that_was_mended_is_fixed_for_one_night(tmp_path):
+    (one,) = outcomes(tmp_path, "passed", "failed", "failed", "passed")
+    assert one.fixed
+    record(tmp_path, 4)
+    (later,) = streaks(visits(tmp_path))
+    assert not later.fixed
+
+
+def test_nights_on_which_a_test_was_skipped_do_not_end_its_streak(tmp_path):
+    (one,) = outcomes(tmp_path, "failed", "skipped", "failed")
+    assert one.nights == 2
+    assert streaks([]) == []
