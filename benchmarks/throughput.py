@@ -2,7 +2,8 @@
 
 Both measure one OpenCL device through one driver, in turn, with clpeak's buffer size and pageable memory as it uses;
 medians over the rounds are told. clpeak (Debian and Ubuntu: ``apt install clpeak``) sees the driver that pyopencl
-brings by way of a folder of its own for the OpenCL loader. What the sampler costs is timed on an engine that copies nothing.
+brings by way of a folder of its own for the OpenCL loader. What the sampler costs is timed on an engine that copies
+nothing.
 """
 
 from __future__ import annotations
@@ -215,7 +216,7 @@ def clpeak(device: str) -> dict[str, float]:
             )
             text = report.read_text(encoding="utf-8").rstrip()
             # PoCL aborts a process that leaves it in disorder, as clpeak does: then the last tag is missing.
-            root = ET.fromstring(text if text.endswith("</clpeak>") else f"{text}</clpeak>")
+            root = ET.fromstring(text if text.endswith("</clpeak>") else f"{text}</clpeak>")  # noqa: S314  (clpeak's own)
         except (OSError, subprocess.TimeoutExpired, ET.ParseError) as error:
             raise Failed(f"clpeak: {error}") from error
     seen = root.find(".//device")

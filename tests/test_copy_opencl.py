@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from hil.copy import CopyEngine, engine, engines
+from hil.copy import CopyEngine, Rows, engine, engines
 from hil.copy import opencl_driver as driver
 from hil.copy.opencl import OpenCLEngine
 from hil.errors import DeviceGone, DriverError, NotSupported, OutOfMemory, UsageError
@@ -91,6 +91,48 @@ def test_offsets_are_heeded_on_both_sides(opencl: OpenCLEngine):
     assert target.view[55:455] == source.view[101:501]
     assert verify(target.view[:55], epoch=6, buffer_id=2).intact
     assert verify(target.view[455:], epoch=6, buffer_id=2, first_byte=455).intact
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Rows(row_bytes=100, rows=30, src_pitch=128, dst_pitch=200, src_offset=120, dst_offset=350),
+        Rows(row_bytes=64, rows=5, src_pitch=64, dst_pitch=64),
+        Rows(row_bytes=300, rows=1, src_pitch=300, dst_pitch=301, src_offset=7),
+    ],
+)
+def test_rows_go_where_their_pitch_says_and_what_is_between_them_stays(opencl: OpenCLEngine, shape: Rows):
+    size = 8 * KIB
+    source, target, blank = (opencl.host_alloc(size) for _ in range(3))
+    one, two = opencl.alloc(size), opencl.alloc(size)
+    fill(source.view, epoch=7)
+    blank.view[:] = target.view[:] = b"." * size
+    wanted = bytearray(target.view)
+    for row in range(shape.rows):
+        at, begin = shape.dst_offset + row * shape.dst_pitch, shape.src_offset + row * shape.src_pitch
+        wanted[at : at + shape.row_bytes] = source.view[begin : begin + shape.row_bytes]
+    found = []
+    for direction in (Direction.H2D, Direction.D2D):
+        opencl.upload(one, source, size)
+        opencl.upload(two, blank, size)
+        opencl.copy_rows(direction, two, source if direction is Direction.H2D else one, shape)
+        back = opencl.host_alloc(size)
+        opencl.download(back, two, size)
+        opencl.synchronize()
+        found.append(bytes(back.view))
+    opencl.copy_rows(Direction.D2H, target, one, shape)
+    opencl.synchronize()
+
+    assert found == [bytes(wanted)] * 2
+    assert bytes(target.view) == bytes(wanted)
+    assert opencl.in_host_memory in (True, False)
+
+
+def test_a_pitch_smaller_than_its_row_is_refused(opencl: OpenCLEngine):
+    shape = Rows(row_bytes=10, rows=2, src_pitch=9, dst_pitch=10)
+
+    with pytest.raises(ValueError, match="`src_pitch` must be at least 10, not 9"):
+        opencl.copy_rows(Direction.D2D, opencl.alloc(64), opencl.alloc(64), shape)
 
 
 def test_streams_are_independent_and_device_time_passes_in_each(opencl: OpenCLEngine):

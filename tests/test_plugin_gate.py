@@ -38,6 +38,17 @@ GATE = f"""
     def test_pulls_at_a_call_that_succeeds_all_the_same(hotplug):
         hotplug.pull_during("session:memory", after=1.0)
 
+    @pytest.fixture
+    def somebody_trips_over_the_cable_afterwards(hil_bench):
+        yield
+        hil_bench.plugs.detach(hil_bench.devices[0])
+
+    def test_leaves_it_well(somebody_trips_over_the_cable_afterwards, device):
+        device.process()
+
+    def test_begins_with_it_unwell(device):
+        device.process()
+
     def test_leaves_it_unplugged_for_good(device, hil_bench):
         hil_bench.plugs.detach(device)
         hil_bench.actuators = ()
@@ -124,6 +135,17 @@ def test_a_device_left_unwell_fails_the_test_that_passed(gate):
         gate.results()[name]["statusDetails"]["message"],
     )
     assert gate.outcomes()[f"test_works_again[{FIRST}]"] == "PASSED"
+
+
+def test_a_device_that_fell_between_two_tests_fails_the_second(gate):
+    assert gate.outcomes()[f"test_leaves_it_well[{FIRST}]"] == "PASSED"
+    told = gate.results()[f"test_begins_with_it_unwell[{FIRST}]"]
+    assert told["status"] == "failed"
+    assert (
+        f"{FIRST} was well after the test before this one, and not when this one began"
+        in told["statusDetails"]["message"]
+    )
+    assert "not in the inventory" in told["statusDetails"]["message"]
 
 
 def test_an_error_of_the_gate_is_shown_as_its_sentence_alone(gate):

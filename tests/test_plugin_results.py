@@ -195,6 +195,9 @@ def test_the_summary_lists_what_failed_what_is_broken_and_where_the_report_is(ru
     lines = run.summary()
 
     assert lines[0] == f"bench     sim:macbook-pro-usb4 (simulated): {ALIAS}"
+    assert lines[1].startswith("verdict   NOT good: ")
+    assert " broken" in lines[1]
+    assert " passed" in lines[1]
     assert f"failed    test_matters.py::test_device_fault[{ALIAS}]: DeviceFault: the device did wrong" in lines
     assert any(line.startswith("at hop    ") and "device (" in line and "bench (" in line for line in lines)
     assert f"broken    test_matters.py::test_bench_fault[{ALIAS}]: BenchFault: a cable of ours" in lines

@@ -62,6 +62,8 @@ class Device:
         self.facts = facts
         self.quarantine = ""
         """Why no test may use it any more; empty = it may be used."""
+        self.left_well = False
+        """Whether it was well when the last test of it ended."""
         self.complaint = ""
         """What the health probe last found wrong."""
         self.story: list[Rung] = []

@@ -112,6 +112,7 @@ def facts(found: Found) -> dict[str, Any]:
                 "simulated": morning.simulated,
                 "night": morning.night,
                 "good": morning.good,
+                "verdict": morning.verdict,
                 "headline": morning.headline,
                 "counts": dict(morning.counts),
                 "benches": morning.benches,

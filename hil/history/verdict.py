@@ -142,7 +142,8 @@ def _change(nights: Sequence[Night], kept: Sequence[int], at: int, alarm: Alarm)
     return Change(
         since=first,
         before=alarm.reference.median,
-        after=median(nights[i].value for i in kept[at : alarm.night + 1]),
+        # The night that is blamed may be later than the one that raised the alarm.
+        after=median(nights[i].value for i in kept[at : max(at, alarm.night) + 1]),
         better=alarm.better,
         seen=nights[kept[alarm.night]].date,
         context=differences(before.context, first.context),

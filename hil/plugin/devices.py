@@ -66,7 +66,7 @@ def device(request: pytest.FixtureRequest, hil_bench: Bench) -> Iterator[Device]
     """The device under test: what the test needs is there, and it is well before and after.
 
     A device that is not well climbs the recovery ladder; one that nothing helps is quarantined, and its tests end as
-    broken. A device that a passing test leaves unwell fails that test.
+    broken. A device that a passing test leaves unwell fails that test; so does one that the test before left well.
     """
     chosen = hil_bench.device(request.param)
     missing = dict.fromkeys(
@@ -83,10 +83,20 @@ def device(request: pytest.FixtureRequest, hil_bench: Bench) -> Iterator[Device]
     finally:
         made_well = bool(chosen.story)
         _tell_story(chosen, request.node, "before")
+    fallen = chosen.complaint if made_well and chosen.left_well else ""
+    chosen.left_well = False
     hil_bench.counting.begin(chosen, afresh=made_well)
     yield chosen
     if not chosen.quarantine and not current(request.config).interrupted:
         _check_after(chosen, request.node)
+        chosen.left_well = True
+        if fallen and request.node.stash.get(OUTCOME, "") == "passed":
+            raise DeviceFault(
+                f"{chosen.alias} was well after the test before this one, and not when this one began, with nobody "
+                f"touching it: {fallen} (it was made well again)",
+                device=chosen.alias,
+                operation="health probe",
+            )
 
 
 def _check_after(chosen: Device, item: pytest.Item) -> None:

@@ -23,6 +23,7 @@ from hil.plugin.replay import prepare
 from hil.plugin.run import OUTCOME, Run, current, started
 from hil.report import attach, label_markers, write_environment
 from hil.report.record import Finished
+from hil.report.words import counted, verdict
 
 _SKIPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
 _TROUBLES: pytest.StashKey[list[str]] = pytest.StashKey()
@@ -220,6 +221,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("hil")
     names = ", ".join(device.alias for device in run.bench.devices) or "no device"
     write(f"bench     {run.bench.name} ({run.bench.nature}): {names}")
+    counts = _counts(config, terminalreporter)
+    bad = bool(counts["failed"] or counts["broken"] or run.complaints)
+    write(f"verdict   {verdict(bad=bad, ran=counts.total() > 0)}: {', '.join(counted(counts)) or 'no test ran'}")
     for line in _first(config.stash.get(_TROUBLES, [])):
         write(line)
     hops = config.stash.get(_HOPS, Counter())
@@ -238,6 +242,20 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     results = _results_folder(config)
     if results is not None:
         write(f"report    Allure results in {results}")
+
+
+def _counts(config: pytest.Config, terminalreporter: Any) -> Counter[str]:
+    """Tests by outcome, as the record of a run and the page have them."""
+    worst: dict[str, str] = {}
+    for line in config.stash.get(_TROUBLES, []):
+        kind, test = line[:9].strip(), line[10:].partition(": ")[0]
+        worst.setdefault(test, kind)  # what went wrong first tells how it ended
+    counts = Counter(worst.values())
+    for name in ("passed", "skipped"):
+        ended = {report.nodeid for report in terminalreporter.stats.get(name, ())}
+        counts[name] = len(ended - worst.keys())
+    counts["broken"] += config.stash.get(_HELD_BACK, Counter()).total()
+    return counts
 
 
 def _quarantined(run: Run, held_back: Counter[str]) -> Iterator[str]:

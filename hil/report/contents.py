@@ -71,6 +71,7 @@ def _section(
         "scenario": scenario,
         "night": morning.night,
         "good": morning.good,
+        "verdict": morning.verdict,
         "headline": morning.headline,
         "items": [asdict(item) | {"bad": item.bad} for item in morning.items],
         "benches": _benches(mine, dates, texts),

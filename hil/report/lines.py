@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any, Final
 
 from hil.history import History, Key, Verdict, gate, judge_series
-from hil.history.verdict import Night
+from hil.history.verdict import Change, Night
 from hil.history.words import change_sentence, differences
 from hil.model import GB, size_text
 
@@ -70,17 +70,27 @@ def line(verdict: Verdict, dates: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _band(verdict: Verdict, nights: Sequence[Night], shown: Scale) -> list[float] | None:
-    """First night of the baseline, and the values between which a night is as usual."""
-    reference = verdict.nights[verdict.baseline :]
-    allowed = gate([night.value for night in reference], higher_is_better=verdict.key.higher_is_better)
+    """The first and the last night that the band is drawn over, and the values between which a night is as usual."""
+    worse = verdict.status == "worse" and verdict.change is not None
+    first, last = verdict.baseline, len(verdict.nights)
+    if worse:  # what it was before it became worse is what the eye looks for
+        starts = [0, *(_index(verdict, change) for change in verdict.changes)]
+        first, last = starts[-2], starts[-1]
+    reference = [night.value for night in verdict.nights[first:last]]
+    allowed = gate(reference, higher_is_better=verdict.key.higher_is_better)
     if allowed is None:
         return None
     margin = abs(allowed.median - allowed.limit)
-    first = max(len(nights) - len(reference), 0)
-    return [first, _short((allowed.median - margin) / shown.factor), _short((allowed.median + margin) / shown.factor)]
+    begin = max(first - (len(verdict.nights) - len(nights)), 0)
+    low, high = (_short((allowed.median + side * margin) / shown.factor) for side in (-1, 1))
+    return [begin, len(nights) - 1, low, high]
 
 
-def _change(change: Any, key: Key, dates: Mapping[str, int]) -> dict[str, Any]:
+def _index(verdict: Verdict, change: Change) -> int:
+    return next(i for i, night in enumerate(verdict.nights) if night.date == change.since.date)
+
+
+def _change(change: Change, key: Key, dates: Mapping[str, int]) -> dict[str, Any]:
     return {
         "at": dates[change.since.date],
         "share": round(100 * change.share, 1),

@@ -12,8 +12,9 @@ from hil.bench.device import QUARANTINE
 from hil.history.verdict import Change, Verdict
 from hil.history.words import quantity
 from hil.model import size_text
-from hil.report.nights import TROUBLE, WORST_FIRST, Visit
+from hil.report.nights import TROUBLE, Visit
 from hil.report.streaks import Streak, streaks
+from hil.report.words import counted, verdict
 
 RETIRED: Final = 14
 """Nights without a run after which a bench is not missed any more."""
@@ -66,17 +67,22 @@ class Morning:
     @property
     def good(self) -> bool:
         """Whether nobody needs to look."""
-        return self.benches > 0 and not any(item.bad for item in self.items)
+        return self.verdict == "good"
+
+    @property
+    def verdict(self) -> str:
+        """``good``, ``NOT good``, or ``not known``: there is a history, and no record of a run."""
+        return verdict(bad=any(item.bad for item in self.items), ran=self.benches > 0)
 
     @property
     def headline(self) -> str:
         """One line."""
-        return headline(good=self.good, told=[*self.troubles(), *self.told()])
+        return f"{self.verdict}: {', '.join([*self.troubles(), *self.told()])}"
 
     def told(self) -> list[str]:
         """How the tests ended, worst first, then the benches that ran."""
-        found = [f"{self.counts[name]} {name}" for name in WORST_FIRST if self.counts.get(name)]
-        return [*found, f"{self.benches} {'bench' if self.benches == 1 else 'benches'} ran"]
+        ran = f"{_counted(self.benches, 'bench', 'benches')} ran" if self.benches else "no run on record"
+        return [*counted(self.counts), ran]
 
     def troubles(self) -> list[str]:
         """What the counts of tests do not tell."""
@@ -87,17 +93,12 @@ class Morning:
         return found
 
 
-def headline(*, good: bool, told: Iterable[str]) -> str:
-    """Whether a night is good, the same words in every report."""
-    return f"{'good' if good else 'NOT good'}: {', '.join(told) or 'no test'}"
-
-
 def mornings(visits: Sequence[Visit], verdicts: Sequence[Verdict]) -> list[Morning]:
     """The last night of the real benches, then that of the simulated ones; never both in one."""
     found = []
     for simulated in (False, True):
         mine = [visit for visit in visits if visit.simulated == simulated]
-        judged = [verdict for verdict in verdicts if verdict.key.simulated == simulated and verdict.nights]
+        judged = [one for one in verdicts if one.key.simulated == simulated and one.nights]
         if mine or judged:
             found.append(_morning(mine, judged, simulated=simulated))
     return found
@@ -111,14 +112,14 @@ def names_of(visits: Iterable[Visit]) -> dict[tuple[str, str], str]:
 
 
 def _morning(visits: Sequence[Visit], verdicts: Sequence[Verdict], *, simulated: bool) -> Morning:
-    night = max([*(visit.night for visit in visits), *(verdict.nights[-1].date for verdict in verdicts)])
+    night = max([*(visit.night for visit in visits), *(one.nights[-1].date for one in verdicts)])
     benches: dict[str, list[Visit]] = {}
     for visit in visits:
         benches.setdefault(visit.bench, []).append(visit)
     names = names_of(visits)
     # The largest copies speak for the others.
-    largest = sorted(verdicts, key=lambda verdict: -verdict.key.nbytes)
-    items = [item for verdict in largest for item in _of_series(verdict, names, night)]
+    largest = sorted(verdicts, key=lambda one: -one.key.nbytes)
+    items = [item for one in largest for item in _of_series(one, names, night)]
     ran = [mine[-1] for mine in benches.values() if mine[-1].night == night]
     for mine in benches.values():
         items += _of_bench(mine, night)
@@ -170,19 +171,19 @@ def _item(kind: str, bench: str, device: str, hop: str, members: Sequence[Streak
     else:
         sentence = f"{what} passed again"
     return Item(
-        kind=kind, bench=bench, device=device, sentence=sentence, since=first.since, tests=tests,
-        changed=_told(first.changed), detail=first.test.message,
+        kind=kind, bench=bench, device=device, sentence=sentence, tests=tests,
+        since="" if kind == "flaky" else first.since, changed=_told(first.changed), detail=first.test.message,
     )  # fmt: skip
 
 
-def _of_series(verdict: Verdict, names: Mapping[tuple[str, str], str], night: str) -> Iterator[Item]:
-    key, change = verdict.key, verdict.change
-    if change is None or verdict.status not in ("worse", "better"):
+def _of_series(judged: Verdict, names: Mapping[tuple[str, str], str], night: str) -> Iterator[Item]:
+    key, change = judged.key, judged.change
+    if change is None or judged.status not in ("worse", "better"):
         return
-    better = verdict.status == "better"
+    better = judged.status == "better"
     if better and (date.fromisoformat(night) - date.fromisoformat(change.since.date)).days > NEWS:
         return
-    worst = change if better else next(one for one in reversed(verdict.changes) if not one.better)
+    worst = change if better else next(one for one in reversed(judged.changes) if not one.better)
     size = f" {size_text(key.nbytes)}" if key.nbytes else ""
     yield Item(
         kind="better" if better else "regression",

@@ -13,8 +13,6 @@ from hil.history.series import NOON
 from hil.report.record import Finished, Part, Record, read
 
 SUFFIX: Final = ".jsonl"
-WORST_FIRST: Final = ("failed", "broken", "cut off", "skipped", "passed")
-"""Outcomes of a test, as a summary puts them; ``cut off``: it began and never ended."""
 TROUBLE: Final = ("failed", "broken", "cut off")
 
 

@@ -42,7 +42,7 @@ const placed = (marks, x) => {
 
 const seriesChart = (one) => {
   const { values, at } = one;
-  const ends = one.band ? [one.band[1], one.band[2]] : [];
+  const ends = one.band ? one.band.slice(2) : [];
   let low = Math.min(...values, ...ends);
   let high = Math.max(...values, ...ends);
   const room = 0.08 * (high - low) || 0.05 * Math.abs(high) || 1;
@@ -54,8 +54,9 @@ const seriesChart = (one) => {
     + one.changes.map((change) => `; ${change.told}`).join('');
   const picture = frame(label, low, high, y, one.unit);
   if (one.band) {
-    const [from, least, most] = one.band;
-    picture.append(svg('rect', { class: 'band', x: x(from), y: y(most), width: Math.max(x(last) - x(from), 2), height: y(least) - y(most) }));
+    const [from, to, least, most] = one.band;
+    picture.append(svg('rect', { class: 'band', x: x(from), y: y(most), width: Math.max(x(to) - x(from), 2), height: y(least) - y(most) },
+      svg('title', { text: `as usual: ${number(least)} to ${number(most)} ${one.unit}` })));
   }
   const index = new Map(at.map((where, i) => [where, i]));
   const nearest = (where) => index.get(where) ?? Math.max(0, at.findIndex((other) => other >= where));

@@ -2,7 +2,7 @@
 const STATUS = { worse: 'worse', better: 'better', steady: 'steady', 'too few': 'too few nights' };
 const rank = (one) => ['worse', 'better', 'steady', 'too few'].indexOf(one.status);
 const MANY = 6;
-const LARGE = 64 * 1024 * 1024;
+const LARGE = 16 * 1024 * 1024;
 
 const lineCard = (one) => {
   const last = one.values.length - 1;
@@ -27,7 +27,8 @@ const sweepCard = (one) => {
 const headlines = (lines) => {
   // What speaks for a device: whatever changed, and its large copies.
   const sorted = [...lines].sort((a, b) => rank(a) - rank(b) || b.nbytes - a.nbytes);
-  const first = sorted.filter((one) => one.status === 'worse' || one.status === 'better'
+  const known = sorted.filter((one) => one.values.length > 2);
+  const first = known.filter((one) => one.status === 'worse' || one.status === 'better'
     || (one.metric === 'bandwidth' && one.nbytes >= LARGE) || one.metric === 'fixed cost');
   const chosen = (first.length ? first : sorted).slice(0, MANY);
   return [chosen, sorted.filter((one) => !chosen.includes(one))];

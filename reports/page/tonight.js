@@ -2,10 +2,12 @@
 const natureOf = (section) => (section.simulated ? 'simulated' : 'real');
 const natureName = (section) => (section.simulated ? 'Simulated benches' : 'Real benches');
 
-const verdict = (section) => el('div', { class: `verdict ${section.good ? 'good' : 'bad'}` },
-  el('span', { class: 'mark', 'aria-hidden': 'true', text: section.good ? '✓' : '✕' }),
-  el('h1', {}, `The night of ${section.night} is ${section.good ? 'good' : 'NOT good'}`),
-  el('p', { text: section.headline.replace(/^(NOT )?good: /, '') }));
+const MARKS = { good: '✓', 'NOT good': '✕', 'not known': '?' };
+const CLASSES = { good: 'good', 'NOT good': 'bad' };
+const verdict = (section) => el('div', { class: `verdict ${CLASSES[section.verdict] || 'unknown'}` },
+  el('span', { class: 'mark', 'aria-hidden': 'true', text: MARKS[section.verdict] }),
+  el('h1', { text: `The night of ${section.night} is ${section.verdict}` }),
+  el('p', { text: section.headline.slice(section.verdict.length + 2) }));
 
 const firstLines = (text) => {
   const lines = text.split('\n');

@@ -59,20 +59,28 @@ def stages(job: Job, where: Suites, *, ci: bool) -> list[list[str]]:
     return [[*_own(job, where), *select, *_paths(where, kinds)] for select, kinds in runs if kinds]
 
 
+def clean_night(profile: str, where: Suites, kind: str, history: Path, *, seed: int) -> list[str]:
+    """Arguments of pytest for one run of the suites of `kind` on a clean machine, its figures kept in `history`."""
+    return [*_all(profile, seed, where), "--hil-history", str(history), *_paths(where, [kind])]
+
+
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """`inherited` without what would choose a bench, faults or options of pytest."""
     return {key: text for key, text in inherited.items() if not key.startswith(_SETTLED)} | ALONE
 
 
 def _own(job: Job, where: Suites) -> list[str]:
+    return [*_all(job.profile, job.seed, where), *(("--hil-fault", job.text) if job.text else ())]
+
+
+def _all(profile: str, seed: int, where: Suites) -> list[str]:
     folder = str(where.folder)
     return [
         *("-p", "hil", "-p", "hil.fixtures"),
         *("-p", "no:cacheprovider", "--import-mode=importlib", "--strict-markers"),
         *("-q", "-x"),
         *("-c", "/dev/null", "--rootdir", folder, "--confcutdir", folder),
-        *("--hil-bench", f"sim:{job.profile}", "--hil-seed", str(job.seed)),
-        *(("--hil-fault", job.text) if job.text else ()),
+        *("--hil-bench", f"sim:{profile}", "--hil-seed", str(seed)),
     ]
 
 

@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from hil.cli.coverage import command, row
+from hil.cli.coverage import command, past, row
 from hil.cli.coverage.command import Suites
 from hil.cli.coverage.crew import Crew
 from hil.cli.coverage.plan import Job
@@ -35,6 +36,8 @@ class Task:
     """What the message of an alarm matches if it is right, by fault."""
     budget: float | None
     """Real seconds after which no job begins; `None` = all begin."""
+    past: Mapping[str, Path] = field(default_factory=dict)
+    """The nights before, by profile: a history file each; see `hil.cli.coverage.past`."""
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ def measure(jobs: Iterable[Job], crew: Crew, task: Task, keep: Callable[[Row], N
             if job.below_sight:
                 keep(row.not_run(job))
             else:
-                _start(_Running(job, deque(command.stages(job, task.suites, ci=task.ci))), crew, running)
+                _start(_Running(job, deque(command.stages(job, task.suites, ci=task.ci))), crew, task, running)
         if not running:
             _keep_all(broken, keep)
             return
@@ -92,7 +95,7 @@ def measure(jobs: Iterable[Job], crew: Crew, task: Task, keep: Callable[[Row], N
             known = row.judge(one.job, ended, ended.folder / RECORD, one.tally, task.shows_as.get(one.job.fault, ""))
             crew.forget(ended)
             if known.end is End.GREEN and one.stages:
-                _start(one, crew, running)
+                _start(one, crew, task, running)
             elif known.end is End.CRASHED and not known.tests:
                 broken.append(known)
                 _look_at(broken)
@@ -102,9 +105,10 @@ def measure(jobs: Iterable[Job], crew: Crew, task: Task, keep: Callable[[Row], N
     crew.interrupt()
 
 
-def _start(one: _Running, crew: Crew, running: dict[int, _Running]) -> None:
+def _start(one: _Running, crew: Crew, task: Task, running: dict[int, _Running]) -> None:
     folder = crew.folder()
-    arguments = [*one.stages.popleft(), "--hil-record", str(folder / RECORD)]
+    nights = past.given(task.past, one.job.profile, folder)
+    arguments = [*one.stages.popleft(), "--hil-record", str(folder / RECORD), *nights]
     running[crew.start(arguments, folder)] = one
 
 

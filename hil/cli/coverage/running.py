@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 import hil
-from hil.cli.coverage import baseline, catalogue, command, digests, ledger, markdown, measuring, plan, spans, text
+from hil.cli.coverage import baseline, catalogue, command, digests, ledger, markdown, measuring, past, plan, spans, text
 from hil.cli.coverage.catalogue import Entry
 from hil.cli.coverage.command import Suites
 from hil.cli.coverage.crew import Crew
@@ -74,10 +75,16 @@ def run(wish: Wish) -> int:
         progress.add(row)
 
     shows_as = {entry.name: entry.kind.shows_as for entry in entries}
-    task = measuring.Task(suites=where, ci=wish.ci, shows_as=shows_as, budget=budget)
+    profiles = [job.profile for job in waiting if not job.below_sight]
     stop = measuring.Stop()
     try:
-        with stop.listening(), Crew(_at_once(wish, waiting), limit=limit) as crew:
+        with (
+            stop.listening(),
+            Crew(_at_once(wish, waiting), limit=limit) as crew,
+            tempfile.TemporaryDirectory(prefix="hil-past-") as folder,
+        ):
+            nights = past.make(profiles, crew, where, Path(folder), seed=wish.seed)
+            task = measuring.Task(suites=where, ci=wish.ci, shows_as=shows_as, budget=budget, past=nights)
             measuring.measure(waiting, crew, task, keep, stop)
     finally:
         progress.end()

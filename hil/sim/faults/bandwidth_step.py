@@ -26,7 +26,6 @@ class BandwidthStep(base.Fault):
     story = "A new firmware or driver copies with smaller pieces or fewer buffers: slower, without any other sign."
     seen_by = "throughput"
     shows_as = r"below the band|slower|GB/s"
-    unscored = "the history of nights"
     Parameters = BandwidthStepParameters
     parameters: BandwidthStepParameters
 

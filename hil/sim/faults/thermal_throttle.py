@@ -51,7 +51,7 @@ class ThermalThrottle(base.Fault):
     story = "The enclosure's fan is clogged: half an hour of work and the card protects itself."
     seen_by = "throughput"
     shows_as = r"thermal|throttl|temperature|°C|slow"
-    unscored = "the history of nights"
+    unscored = "a soak of minutes, which the default run has none of"
     profiles = ("linux-two-enclosures",)
     Parameters = ThermalThrottleParameters
     parameters: ThermalThrottleParameters

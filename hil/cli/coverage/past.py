@@ -1,0 +1,67 @@
+"""A past for machines that have none: thirty clean nights of throughput for each profile, so that histories can tell."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from hil.cli.coverage import command
+from hil.cli.coverage.command import Suites
+from hil.cli.coverage.crew import Crew
+from hil.errors import BenchFault
+from hil.history.seeding import seed_history
+
+KIND = "throughput"
+_NIGHT, _PAST = "night.db", "past.db"
+_NAP = 1.0
+_SHOWN = 600
+"""Characters of a failed run's output in the message."""
+
+
+def make(profiles: Iterable[str], crew: Crew, where: Suites, folder: Path, *, seed: int) -> dict[str, Path]:
+    """Run the throughput suite once on a clean machine of each of `profiles`, and repeat its figures over the nights.
+
+    Args:
+        profiles: of the simulated machines.
+        crew: which runs them; nothing else is under way in it.
+        where: the suites.
+        folder: existing; for the files.
+        seed: of the nights' spread.
+
+    Returns:
+        A history file for each profile; nothing where the suites have no folder for throughput.
+
+    Raises:
+        BenchFault: the suite is not green on a clean machine: whatever it said of a fault would mean nothing.
+
+    """
+    if KIND not in where.kinds:
+        return {}
+    waiting, running, found = list(dict.fromkeys(profiles)), {}, {}
+    while waiting or running:
+        while waiting and crew.idle:
+            profile, place = waiting.pop(0), crew.folder()
+            arguments = command.clean_night(profile, where, KIND, place / _NIGHT, seed=seed)
+            running[crew.start(arguments, place)] = profile
+        for ended in crew.wait(_NAP):
+            profile = running.pop(ended.ticket)
+            if ended.status != 0:
+                raise BenchFault(
+                    f"no history for {profile}: the throughput suite ended with {ended.status} on a clean machine, so "
+                    f"nothing it said of a fault would mean anything:\n{ended.output[-_SHOWN:].strip()}"
+                )
+            found[profile] = folder / f"{len(found)}-{_PAST}"
+            seed_history(ended.folder / _NIGHT, found[profile], seed=seed)
+            crew.forget(ended)
+    return found
+
+
+def given(past: Mapping[str, Path], profile: str, folder: Path) -> list[str]:
+    """Options of pytest for one run: a copy of the profile's past in `folder`, so that no run sees another's figures."""
+    source = past.get(profile)
+    if source is None:
+        return []
+    own = folder / _PAST
+    shutil.copyfile(source, own)
+    return ["--hil-history", str(own)]
