@@ -268,10 +268,17 @@ def test_no_shipped_enclosure_is_further_above_its_band_than_what_is_reckoned_wi
     assert max(gpu.d2h / floor for gpu, floor in cards) <= sight.HEADROOM[D2H]
 
 
+def test_a_step_is_seen_by_the_history_of_nights_unless_nights_differ_by_as_much():
+    fault = kind("bandwidth-step")
+
+    assert fault.below_sight(fault.Parameters(factor=0.9)) == ""
+    assert "nights differ" in fault.below_sight(fault.Parameters(factor=0.98))
+    assert not fault.unscored
+
+
 @pytest.mark.parametrize(
     ("name", "seen", "unseen"),
     [
-        ("bandwidth-step", {"factor": 0.67}, {"factor": 0.7}),
         ("one-way-slow", {"factor": 0.62, "direction": "H2D"}, {"factor": 0.64, "direction": "H2D"}),
         ("crc-retries", {"errors_per_gb": 20000}, {"errors_per_gb": 10000}),
         ("shared-tunnel", {"stolen_gbps": 21}, {"stolen_gbps": 21, "duty": 0.5}),

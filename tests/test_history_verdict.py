@@ -122,3 +122,10 @@ def test_a_file_is_judged_as_its_points_are(tmp_path):
         assert verdict.status == "worse"
         history.accept([KEY], since=points[50].time, reason="known")
         assert judge_series(history, KEY).status == "steady"
+
+
+def test_a_night_that_is_blamed_after_the_alarm_makes_a_change_all_the_same():
+    verdict = judge(KEY, run_of(noisy(365, seed=401)))
+    assert verdict.change is not None
+    assert verdict.change.since.date > verdict.change.seen
+    assert verdict.change.after > 0

@@ -63,7 +63,7 @@ INI = "hil_bench = sim:by-ini"
         ([], {"HIL_SEED": "4294967296"}, "", "HIL_SEED: '4294967296' is no whole number"),
         ([], {"HIL_INLINE": "maybe"}, "hil_inline = true", "HIL_INLINE: 'maybe' is neither true nor false"),
         ([], {}, "hil_inline = maybe", "hil_inline in .*maybe"),
-        ([], {"HIL_FAULT": "gremlins"}, "hil_fault = bit-flip", "HIL_FAULT: fault 'gremlins': .*known: bit-flip"),
+        ([], {"HIL_FAULT": "gremlins"}, "hil_fault = bit-flip", "HIL_FAULT: fault 'gremlins': .*known: .*bit-flip"),
         (
             ["--hil-fault=bit-flip:bits=0"],
             {"HIL_FAULT": "x"},

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from browser import CONTRASTS, browser, complaints, press, prefers, requested, sized
+from browser import CONTRASTS, browser, complaints, prefers, press, requested, sized
 from report_rig import DEVICE, KEY, finished, history, record, steady
 
 from hil.history import open_history

@@ -100,9 +100,8 @@ def test_a_regression_names_its_night_and_what_came_with_it_and_speaks_for_its_c
     assert item.device == DEVICE
     assert item.since == date(40)
     assert item.changed == "driver 1.0 → 2.0"
-    assert item.sentence == (
-        "H2D bandwidth 64 MiB -3.7 % (3.2 GB/s → 3.08 GB/s); and 1 more series: H2D bandwidth 16 MiB -3.7 %"
-    )
+    assert item.sentence == "H2D bandwidth 64 MiB -3.7 % (3.2 GB/s → 3.08 GB/s); and 1 more series"
+    assert item.detail == "also H2D bandwidth 16 MiB -3.7 %"
     assert morning.headline == "NOT good: 1 regression, 1 passed, 1 bench ran"
 
 

@@ -162,7 +162,7 @@ def test_sweep_bottleneck_and_residency_come_from_the_last_nights_series(tmp_pat
                     [seconds if small else nbytes / seconds] * 3,
                 )
             )  # fmt: skip
-    series.append((replace(KEY, direction="D2D", nbytes=8 << 20), [460e9] * 3))
+    series.append((replace(KEY, direction="D2D", nbytes=64 << 20), [460e9] * 3))
     found = paths(_judged(history(tmp_path / "h.db", *series)))
     h2d = found["sweeps"][0]
     assert h2d["sizes"] == [1 << power for power in range(6, 27, 4)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -207,11 +207,9 @@ def _shared(items: Sequence[Item]) -> Iterator[Item]:
         own = () if item.kind in ("regression", "better") else (item.sentence, *item.tests)
         groups.setdefault((*alike, *own), []).append(item)
     for first, *others in groups.values():
-        more = f"; and {len(others)} more series: {', '.join(_series_name(one) for one in others)}" if others else ""
-        yield Item(
-            kind=first.kind, bench=first.bench, device=first.device, sentence=first.sentence + more,
-            since=first.since, changed=first.changed, tests=first.tests, detail=first.detail,
-        )  # fmt: skip
+        more = f"; and {_counted(len(others), 'more series', 'more series')}" if others else ""
+        also = f"also {', '.join(_series_name(one) for one in others)}" if others else ""
+        yield replace(first, sentence=first.sentence + more, detail=first.detail or also)
 
 
 def _series_name(item: Item) -> str:

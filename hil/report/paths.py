@@ -95,22 +95,22 @@ def _bottlenecks(verdicts: Sequence[Verdict], fits: Mapping[str, Hockney | None]
         yield way, bottleneck(Path(kind=_kind(key.declared), link=_link(key.negotiated)), measured).sentence
 
 
-def _largest(verdicts: Iterable[Verdict], direction: str, metric: str, least: int = LARGE) -> tuple[float, Key] | None:
+def _largest(verdicts: Iterable[Verdict], direction: str, metric: str) -> tuple[float, Key] | None:
     found = [
         (verdict.nights[-1].value, verdict.key)
         for verdict in verdicts
-        if verdict.key.direction == direction and verdict.key.metric == metric and verdict.key.nbytes >= least
+        if verdict.key.direction == direction and verdict.key.metric == metric and verdict.key.nbytes >= LARGE
     ]
     return max(found, key=lambda pair: pair[1].nbytes, default=None)
 
 
-def _rate(verdicts: Iterable[Verdict], direction: str, metric: str, least: int = LARGE) -> float | None:
-    found = _largest(verdicts, direction, metric, least)
+def _rate(verdicts: Iterable[Verdict], direction: str, metric: str) -> float | None:
+    found = _largest(verdicts, direction, metric)
     return None if found is None else found[0]
 
 
 def _residency(verdicts: Sequence[Verdict], path: Hockney | None) -> str:
-    inside = _rate(verdicts, "D2D", "bandwidth", least=MIB)  # no link is in the way: it is at its best soon
+    inside = _rate(verdicts, "D2D", "bandwidth")
     if path is None or inside is None:
         return ""
     return Residency(path=path, vram=READ_AND_WRITTEN * inside, unified=UNIFIED).sentence()

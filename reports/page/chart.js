@@ -85,14 +85,16 @@ const seriesChart = (one) => {
 const sweepChart = (one) => {
   const logs = one.sizes.map(Math.log2);
   const all = [...one.now, ...one.usual].filter((value) => value > 0).map(Math.log10);
-  const [low, high] = [Math.floor(Math.min(...all)), Math.ceil(Math.max(...all))];
+  const [low, high] = [Math.min(...all) - 0.1, Math.max(...all) + 0.1];
   const x = (value) => BOX.left + (BOX.width - BOX.left - BOX.right) * (value - logs[0]) / (logs[logs.length - 1] - logs[0] || 1);
   const y = (value) => BOX.top + (BOX.height - BOX.top - BOX.bottom) * (1 - (value - low) / (high - low || 1));
   const picture = svg('svg', { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: 'img',
     'aria-label': `${one.direction}: rate by size, tonight and as usual; ${one.sizes.map((size, i) => `${sizeText(size)} ${number(one.now[i])} GB/s`).join(', ')}` });
-  for (let power = low; power <= high; power += 1) {
-    picture.append(svg('line', { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(power), y2: y(power), class: 'axis' }),
-      words(BOX.left - 6, y(power) + 4, number(10 ** power), { 'text-anchor': 'end' }));
+  const steps = [];
+  for (let power = Math.floor(low); power <= high; power += 1) for (const step of high - low > 2 ? [1] : [1, 2, 5]) steps.push(step * 10 ** power);
+  for (const step of steps.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high)) {
+    picture.append(svg('line', { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(Math.log10(step)), y2: y(Math.log10(step)), class: 'axis' }),
+      words(BOX.left - 6, y(Math.log10(step)) + 4, number(step), { 'text-anchor': 'end' }));
   }
   picture.append(words(4, 12, 'GB/s'));
   const path = (values) => values.map((value, i) => `${i ? 'L' : 'M'}${x(logs[i]).toFixed(1)} ${y(Math.log10(value)).toFixed(1)}`).join('');

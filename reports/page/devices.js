@@ -71,5 +71,7 @@ const devices = (section) => {
     box.scrollIntoView({ block: 'start' });
     box.querySelector('summary').focus();
   };
-  return { view: boxes.length ? boxes : [el('p', { text: 'Neither a record nor the history names a device.' })], goTo };
+  const legend = el('p', { class: 'legend' }, [['band', 'as usual'], ['change', 'where it changed'], ['context', 'what changed on the bench']].map(([kind, text]) =>
+    el('span', {}, el('span', { class: `key ${kind}`, 'aria-hidden': 'true' }), text)));
+  return { view: boxes.length ? [legend, ...boxes] : [el('p', { text: 'Neither a record nor the history names a device.' })], goTo };
 };

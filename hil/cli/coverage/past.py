@@ -1,4 +1,4 @@
-"""A past for machines that have none: thirty clean nights of throughput for each profile, so that histories can tell."""
+"""A past for machines that have none: thirty clean nights of throughput a profile, so that histories tell."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def make(profiles: Iterable[str], crew: Crew, where: Suites, folder: Path, *, se
     """
     if KIND not in where.kinds:
         return {}
-    waiting, running, found = list(dict.fromkeys(profiles)), {}, {}
+    waiting = list(dict.fromkeys(profiles))
+    running: dict[int, str] = {}
+    found: dict[str, Path] = {}
     while waiting or running:
         while waiting and crew.idle:
             profile, place = waiting.pop(0), crew.folder()
@@ -58,7 +60,7 @@ def make(profiles: Iterable[str], crew: Crew, where: Suites, folder: Path, *, se
 
 
 def given(past: Mapping[str, Path], profile: str, folder: Path) -> list[str]:
-    """Options of pytest for one run: a copy of the profile's past in `folder`, so that no run sees another's figures."""
+    """Options of pytest for one run: the profile's past, copied to `folder` so that no run sees another's figures."""
     source = past.get(profile)
     if source is None:
         return []

@@ -40,9 +40,9 @@ class BandwidthStep(base.Fault):
 
     @classmethod
     def below_sight(cls, parameters: base.Trigger) -> str:
-        """As any slower path."""
+        """Where its nights differ by as much: both directions slow down, and the history knows each."""
         assert isinstance(parameters, BandwidthStepParameters)  # noqa: S101  (its own)
-        return sight.of_rate(parameters.factor)
+        return sight.of_nights(parameters.factor)
 
     def on_chunk(self, chunk: base.Chunk) -> Sequence[base.Chunk]:
         """Count what passes, until the step."""

@@ -6,6 +6,8 @@ from hil.model import Direction
 
 SEEN_UNDER = 0.75
 """Share of the floor of a link's band under which one run tells; down to 0.9 of it takes a history of nights."""
+NIGHTS_SEE = 0.94
+"""Share of its own usual rate under which a history of thirty nights that differ by 1 % tells: the gate is at 0.96."""
 HEADROOM = {Direction.H2D: 1.20, Direction.D2H: 1.11}
 """How far above that floor the enclosures of the shipped profiles carry, at the most."""
 
@@ -25,3 +27,10 @@ def of_rate(share: float, direction: Direction | None = None) -> str:
         f"{100 * share:.0f} % of a good link's rate is up to {100 * above_floor:.0f} % of the floor of its band; "
         f"over {100 * SEEN_UNDER:.0f} % only a history of nights could tell"
     )
+
+
+def of_nights(share: float) -> str:
+    """Why a history of nights could not tell a path that carries `share` of its rate; empty if it could."""
+    if share <= NIGHTS_SEE:
+        return ""
+    return f"{100 * share:.0f} % of its usual rate is within what a path's nights differ by"
