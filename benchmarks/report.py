@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -49,18 +50,14 @@ wait();
 
 def keys(bench: str) -> Iterator[Key]:
     """The series of one bench, as the throughput suite makes them."""
-    common = {"bench": bench, "device": f"GPU-{bench}", "engine": "cuda", "declared": "usb4", "simulated": False}
+    rate = Key(
+        bench=bench, device=f"GPU-{bench}", metric="bandwidth", direction="", nbytes=0, engine="cuda", declared="usb4",
+        negotiated="2 × 20 Gb/s", simulated=False, unit="B/s", higher_is_better=True,
+    )  # fmt: skip
+    latency = replace(rate, metric="latency p50", unit="s", higher_is_better=False)
     for direction in ("H2D", "D2H"):
-        for power in range(20, 29, 2):
-            yield Key(
-                **common, metric="bandwidth", direction=direction, nbytes=1 << power, negotiated="2 × 20 Gb/s",
-                unit="B/s", higher_is_better=True,
-            )  # fmt: skip
-        for power in range(2, 20, 4):
-            yield Key(
-                **common, metric="latency p50", direction=direction, nbytes=1 << power, negotiated="2 × 20 Gb/s",
-                unit="s", higher_is_better=False,
-            )  # fmt: skip
+        yield from (replace(rate, direction=direction, nbytes=1 << power) for power in range(20, 29, 2))
+        yield from (replace(latency, direction=direction, nbytes=1 << power) for power in range(2, 20, 4))
 
 
 def make(folder: Path, benches: int) -> tuple[Path, Path]:
