@@ -29,7 +29,7 @@ _NAMES = {
     "record": "path of a file to write the run down in: a line of JSON a test, on disk as soon as it ended "
     "(default: none)",
     "history": "history file that figures are kept in and held against; none = neither (default: the user's own on "
-    "real hardware, none on a simulated bench)",
+    "real hardware, none on any other bench)",
     "resume": "as --hil-record, and go on where the run that wrote the file was cut off: what it had finished keeps "
     "its result and is not run again; without such a file, begin (default: none)",
 }

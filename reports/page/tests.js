@@ -6,7 +6,8 @@ const evidence = (one) => {
   // As an image: no script in it runs and it fetches nothing, whoever wrote it.
   const image = el('img', { class: 'picture', alt: `${one.name}: a picture of the buffer`, loading: 'lazy' });
   image.src = `data:image/svg+xml;base64,${encoded(one.text)}`;
-  return el('div', {}, el('h4', { class: 'small' }, said(one.name)), image);
+  const frame = el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': one.name }, image);
+  return el('div', {}, el('h4', { class: 'small' }, said(one.name)), frame);
 };
 
 const test = (one) => {

@@ -21,16 +21,18 @@ const item = (one, go) => {
   if (one.since && one.kind !== 'missing') fact('since', one.since);
   if (one.changed) fact('changed with it:', one.changed);
   else if (one.kind === 'regression') fact('changed with it:', 'nothing that hil knows of');
+  const series = one.kind === 'regression' || one.kind === 'better';
   const acts = el('div', { class: 'acts' });
   if (one.tests.length) acts.append(el('button', { type: 'button', text: 'Show tests', onclick: () => go.tests(one) }));
-  if (one.kind === 'regression' || one.kind === 'better') {
+  if (series) {
     acts.append(el('button', { type: 'button', text: 'Show its line', onclick: () => go.device(one) }));
   }
   return el('li', { class: `card ${one.kind.split(' ')[0]}` },
     el('div', { class: 'head' }, badge(one.kind), el('b', {}, said(one.bench)), one.device ? said(one.device, 'soft') : ''),
     el('p', {}, said(one.sentence)),
     facts.childElementCount ? facts : '',
-    one.detail && one.bad ? el('pre', { class: 'text', text: firstLines(one.detail) }) : '',
+    one.detail && series ? el('p', { class: 'small soft' }, said(one.detail)) : '',
+    one.detail && one.bad && !series ? el('pre', { class: 'text', text: firstLines(one.detail) }) : '',
     acts.childElementCount ? acts : '');
 };
 

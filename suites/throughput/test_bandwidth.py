@@ -47,6 +47,7 @@ def test_both_directions_at_once_do_not_share(throughput: Throughput) -> None:
 
 
 @pytest.mark.parametrize("direction", ACROSS)
+@pytest.mark.needs("band")
 def test_several_streams_are_no_slower_than_one(throughput: Throughput, measure: Measure, direction: str) -> None:
     """Four copies at once, a stream each, move as many bytes a second as one copy after the other.
 

@@ -13,12 +13,12 @@ pytestmark = pytest.mark.severity("minor")
 
 
 def test_first_copy_after_idle_is_not_slow(workload: Workload, measure: Measure) -> None:
-    """Ten seconds of rest, then 16 MiB: the first copy takes at most a second longer than those after it.
+    """Three seconds of rest, then 16 MiB: the first copy takes at most a second longer than those after it.
 
     An idle card lowers its link and its clocks, and the host its own states; all must be back within the first copy. A
     failure is a link that needs several tries to wake up, or a driver that sleeps before it starts.
     """
-    workload.idle(10.0)
+    workload.idle(3.0)
     samples = workload.first(Direction.H2D, "after idle", 16 * MIB)
     measure("first copy after idle", samples.seconds[0], unit="s", at_most=1.0 + 2 * max(samples.seconds[1:]))
 
