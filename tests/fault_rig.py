@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,20 +51,6 @@ def check_class(name: str) -> None:
 
 def machine_of(name: str, *faults: str) -> Machine:
     return Machine(profile.load(name), lambda site: [choice.make(text, site) for text in faults])
-
-
-@contextmanager
-def rigs() -> Iterator[Callable[..., Rig]]:
-    """Something to switch machines on with; all are switched off at the end."""
-    on: list[Rig] = []
-
-    def start(*arguments: Any) -> Rig:
-        on.append(Rig(*arguments))
-        return on[-1]
-
-    yield start
-    for rig in on:
-        rig.close()
 
 
 @contextmanager

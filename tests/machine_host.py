@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
+
 from hil.errors import NotSupported
 from hil.hosts.base import Completed
 from hil.model import HostFacts
+from hil.sim import profile
 from hil.sim.machine import Machine
 
 
@@ -41,3 +44,24 @@ class MachineHost:
 
     def usb_backend(self) -> None:
         raise NotSupported("no USB without a socket")
+
+
+def slotted(**card: object) -> Machine:
+    """A workstation with its second card in a slot."""
+    known = profile.load("linux-two-enclosures")
+    internal = known.gpu[1].model_copy(update={"enclosure": "", **card})
+    return Machine(known.model_copy(update={"gpu": (known.gpu[0], internal)}))
+
+
+def text(machine: Machine, path: str) -> str:
+    return machine.tree.read(path).decode()
+
+
+def said(machine: Machine) -> list[str]:
+    return [line.text for line in machine.lines]
+
+
+def refusal(machine: Machine, path: str, data: bytes) -> int | None:
+    with pytest.raises(OSError) as caught:  # noqa: PT011  (the errno is looked at)
+        machine.tree.write(path, data)
+    return caught.value.errno

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,17 @@ def there_and_back(rig: Rig, nbytes: int = 4096, *, target: str = "0", copies: i
         found.append(bytes(received.view))
     engine.close()
     return found
+
+
+@contextmanager
+def rigs() -> Iterator[Callable[..., Rig]]:
+    """Something to switch machines on with; all are switched off at the end."""
+    on: list[Rig] = []
+
+    def start(*arguments: Any) -> Rig:
+        on.append(Rig(*arguments))
+        return on[-1]
+
+    yield start
+    for rig in on:
+        rig.close()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, check_class, draws, kind, machine_of, rigs, seconds
+from fault_rig import GPU, LINUX, MAC, check_class, draws, kind, machine_of, seconds
 from machine_host import MachineHost
-from sim_rig import MIB
+from sim_rig import MIB, rigs
 
 from hil import registry
 from hil.discovery import discover

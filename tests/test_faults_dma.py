@@ -7,8 +7,8 @@ import os
 
 import pytest
 from copies_under_fault import D2D, D2H, H2D, HEAP, MARGIN, carried, data_of, fault, intact, old_of
-from fault_rig import check_class, rigs
-from sim_rig import MIB
+from fault_rig import check_class
+from sim_rig import MIB, rigs
 
 from hil.errors import UsageError
 from hil.hosts.wires.driver import ALL_STREAMS, Call, Way

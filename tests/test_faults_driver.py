@@ -6,8 +6,8 @@ import math
 
 import pytest
 from copies_under_fault import D2D, D2H, H2D, fault, reset
-from fault_rig import LINUX, check_class, rigs, seconds
-from sim_rig import MIB
+from fault_rig import LINUX, check_class, seconds
+from sim_rig import MIB, rigs
 
 from hil.errors import DeviceGone, DeviceHung, DriverError, UsageError
 from hil.hosts.wires.driver import Call, Status, Way

@@ -6,9 +6,9 @@ import json
 import random
 
 import pytest
-from fault_rig import LINUX, MAC, kind, machine_of, rigs
+from fault_rig import LINUX, MAC, kind, machine_of
 from machine_host import MachineHost
-from sim_rig import there_and_back
+from sim_rig import rigs, there_and_back
 
 from hil.bench import Wish, open_bench, parse
 from hil.control import cannot_sleep

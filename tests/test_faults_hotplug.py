@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, check_class, machine_of, rigs
+from fault_rig import GPU, LINUX, MAC, check_class, machine_of
 from machine_host import MachineHost
-from sim_rig import round_numbers, there_and_back
+from sim_rig import rigs, round_numbers, there_and_back
 
 from hil.discovery import discover
 from hil.errors import DeviceGone

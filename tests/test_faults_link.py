@@ -6,9 +6,9 @@ import json
 import plistlib
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, PCI, check_class, kind, machine_of, rigs, said, seconds, text
+from fault_rig import GPU, LINUX, MAC, PCI, check_class, kind, machine_of, said, seconds, text
 from machine_host import MachineHost
-from sim_rig import MIB, there_and_back
+from sim_rig import MIB, rigs, there_and_back
 
 from hil.discovery import discover
 from hil.model import BANDS, Direction

@@ -6,10 +6,10 @@ import random
 
 import pytest
 from copies_under_fault import D2H, H2D, HEAP, carried, data_of, fault, intact, reset
-from fault_rig import check_class, machine_of, rigs
+from fault_rig import check_class, machine_of
 from hypothesis import given
 from hypothesis import strategies as st
-from sim_rig import MIB
+from sim_rig import MIB, rigs
 
 from hil.errors import UsageError
 from hil.sim.faults.base import SleepPlan

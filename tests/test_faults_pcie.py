@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, PCI, check_class, kind, machine_of, rigs, said, seconds, text
-from sim_rig import MIB, there_and_back
+from fault_rig import GPU, LINUX, MAC, PCI, check_class, kind, machine_of, said, seconds, text
+from sim_rig import MIB, rigs, there_and_back
 
 from hil.errors import DeviceGone
 from hil.hosts.base import LogLine

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import GPU, LINUX, check_class, machine_of, rigs
-from sim_rig import MIB, Rig
+from fault_rig import GPU, LINUX, check_class, machine_of
+from sim_rig import MIB, Rig, rigs
 
 from hil.errors import DeviceGone, DriverError
 from hil.model import Gpu, PciFunction

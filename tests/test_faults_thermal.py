@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import check_class, kind, rigs, seconds
-from sim_rig import MIB, round_numbers
+from fault_rig import check_class, kind, seconds
+from sim_rig import MIB, rigs, round_numbers
 
 from hil.model import Direction
 from hil.sim.nvml import Nvml

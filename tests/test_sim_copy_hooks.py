@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 from copies_under_fault import D2D, D2H, H2D, HEAP, MARGIN, carried, data_of, fault, intact, old_of, reset
-from fault_rig import rigs
-from sim_rig import MIB, Rig, until
+from sim_rig import MIB, Rig, rigs, until
 
 from hil.errors import DeviceGone, DriverError
 from hil.hosts.wires.driver import Call, Status

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sim_rig import MIB, Rig, there_and_back
+from sim_rig import MIB, Rig, rigs, there_and_back
 
 from hil.errors import DeviceGone, DeviceHung, UsageError
 from hil.hosts.machine import ControlLine
@@ -24,15 +24,8 @@ LINUX, MAC = "linux-two-enclosures", "macbook-pro-usb4"
 
 @pytest.fixture
 def switch_on() -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
-
-    def start(*arguments: object) -> Rig:
-        rigs.append(Rig(*arguments))
-        return rigs[-1]
-
-    yield start
-    for rig in rigs:
-        rig.close()
+    with rigs() as start:
+        yield start
 
 
 def flipped(data: bytes) -> int:

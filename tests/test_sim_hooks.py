@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sim_rig import MIB, Rig, there_and_back
+from sim_rig import MIB, Rig, rigs, there_and_back
 
 from hil.errors import BenchFault, DeviceGone, DeviceHung, DriverError, OutOfMemory
 from hil.hosts.base import Completed
@@ -29,15 +29,8 @@ LINUX, MAC = "linux-two-enclosures", "macbook-pro-usb4"
 
 @pytest.fixture
 def switch_on() -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
-
-    def start(*arguments: object) -> Rig:
-        rigs.append(Rig(*arguments))
-        return rigs[-1]
-
-    yield start
-    for rig in rigs:
-        rig.close()
+    with rigs() as start:
+        yield start
 
 
 @dataclass(frozen=True)

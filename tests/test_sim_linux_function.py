@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
+from machine_host import refusal, said, slotted, text
 
 from hil.sim import config_space as layout
 from hil.sim import profile
@@ -31,27 +32,6 @@ class BadReset(Fault):
 @pytest.fixture
 def machine() -> Machine:
     return Machine(profile.load("linux-two-enclosures"))
-
-
-def slotted(**card: object) -> Machine:
-    """A workstation with its second card in a slot."""
-    known = profile.load("linux-two-enclosures")
-    internal = known.gpu[1].model_copy(update={"enclosure": "", **card})
-    return Machine(known.model_copy(update={"gpu": (known.gpu[0], internal)}))
-
-
-def text(machine: Machine, path: str) -> str:
-    return machine.tree.read(path).decode()
-
-
-def said(machine: Machine) -> list[str]:
-    return [line.text for line in machine.lines]
-
-
-def refusal(machine: Machine, path: str, data: bytes) -> int | None:
-    with pytest.raises(OSError) as caught:  # noqa: PT011  (the errno is looked at)
-        machine.tree.write(path, data)
-    return caught.value.errno
 
 
 # Registers ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 import pytest
-from sim_rig import MIB, Rig, Task, round_numbers, until
+from sim_rig import MIB, Rig, Task, rigs, round_numbers, until
 
 from hil.errors import BenchFault, DeviceHung, NotSupported, UsageError
 from hil.hosts.base import Host
@@ -37,15 +37,8 @@ def host(rig: Rig) -> SimulatedHost:
 
 @pytest.fixture
 def switch_on() -> Iterator[Callable[..., Rig]]:
-    rigs: list[Rig] = []
-
-    def start(*arguments: object) -> Rig:
-        rigs.append(Rig(*arguments))
-        return rigs[-1]
-
-    yield start
-    for rig in rigs:
-        rig.close()
+    with rigs() as start:
+        yield start
 
 
 def gpu_folder(rig: Rig) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, rigs, said
+from fault_rig import GPU, LINUX, MAC, said
 from files_host import FilesHost
 from pytest_runs import ROOT, Suite
-from sim_rig import MIB, Rig, round_numbers
+from sim_rig import MIB, Rig, rigs, round_numbers
 
 from hil.bench import Device, Wish, open_bench, parse
 from hil.control import cannot_sleep, sleep_host

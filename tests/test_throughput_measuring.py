@@ -33,6 +33,7 @@ from hil.throughput.figures import (
     figures_of_fit,
     percentile_99,
 )
+from hil.throughput.soak import joined
 from hil.throughput.sweep import BUDGET, SIZES, rounds_of, size_line
 from hil.watch import TelemetrySample
 
@@ -124,6 +125,13 @@ def test_a_path_that_fades_is_said_to_and_when():
     found = Soak(direction=Direction.D2H, nbytes=MIB, moments=tuple(map(float, range(1, 41))), rates=rates)
     assert "slower under load: 3.00 GB/s at the beginning, 2.00 GB/s at the end" in found.faded()
     assert "fell 21 s after" in found.faded()
+
+
+def test_parts_of_a_soak_are_joined_in_time():
+    part = Soak(direction=Direction.H2D, nbytes=MIB, moments=(0.5, 1.0), rates=(3.0, 2.0))
+    whole = joined([part, part])
+    assert whole.moments == (0.5, 1.0, 1.5, 2.0)
+    assert whole.rates == (3.0, 2.0, 3.0, 2.0)
 
 
 def test_resident_data_is_sent_once_and_streamed_data_each_time():
