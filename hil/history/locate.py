@@ -55,4 +55,6 @@ def locate(values: Sequence[float], alarm: Alarm) -> int:
     found = [first + end for end in search.predict(pen=penalty)[:-1]]
     if not found:  # too faint for the penalty: where it would be if there is one
         found = [first + search.predict(n_bkps=1)[0]]
+    # What came after the night on which it was sure is another change.
+    found = [night for night in found if night <= alarm.night] or [alarm.since]
     return int(min(found, key=lambda night: abs(night - alarm.since)))

@@ -11,7 +11,7 @@ from hil.model import GB, Direction, decimal_gb_s
 from hil.throughput.copies import check, copier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hil.copy.base import CopyEngine
     from hil.hosts.base import Clock
@@ -108,3 +108,13 @@ def soak(
                 meanwhile()
                 start, moved = clock.now(), 0
     return Soak(direction=direction, nbytes=nbytes, moments=tuple(moments), rates=tuple(rates))
+
+
+def joined(parts: Sequence[Soak]) -> Soak:
+    """`parts`, at least one and all of one kind, as one soak that went on without a pause."""
+    moments, rates, before = [], [], 0.0
+    for part in parts:
+        moments += [before + moment for moment in part.moments]
+        rates += part.rates
+        before = moments[-1]
+    return Soak(direction=parts[0].direction, nbytes=parts[0].nbytes, moments=tuple(moments), rates=tuple(rates))
