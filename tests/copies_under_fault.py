@@ -39,8 +39,8 @@ def carried(rig: Rig, direction: Direction, data: bytes, *, copies: int = 1) -> 
     source, target = engine.alloc(len(old)), engine.alloc(len(old))
     inside = {"src_offset": MARGIN, "dst_offset": MARGIN}
     with rig.machine.clock.lock:
-        rig.machine.poke(0, source.address + MARGIN, data)
-        rig.machine.poke(0, target.address, old)
+        rig.machine.site.poke(0, source.address + MARGIN, data)
+        rig.machine.site.poke(0, target.address, old)
     here.view[:] = old
     for _ in range(copies):
         if direction is H2D:
@@ -51,7 +51,7 @@ def carried(rig: Rig, direction: Direction, data: bytes, *, copies: int = 1) -> 
         else:
             engine.move(target, source, nbytes, **inside)
         engine.synchronize()
-    found = bytes(here.view) if direction is D2H else rig.do(rig.machine.peek, 0, target.address, len(old))
+    found = bytes(here.view) if direction is D2H else rig.do(rig.machine.site.peek, 0, target.address, len(old))
     engine.close()
     return found
 

@@ -318,7 +318,7 @@ def test_errors_noticed_are_told_by_their_part(switch_on):
     bench = switch_on(MAC)
     gpu, machine = bench.gpu_facts, bench.rig.machine
     quiet = path.errors_noticed(bench.context, gpu=gpu, nbytes=MIB, seconds=2.0, periods=2)
-    bench.rig.do(machine.after, 0.5, lambda: machine.count_error(0, "BadTLP"))
+    bench.rig.do(machine.site.after, 0.5, lambda: machine.site.count_error(0, "BadTLP"))
     noisy = path.errors_noticed(bench.context, gpu=gpu, nbytes=MIB, seconds=2.0, periods=2)
 
     assert quiet == [[], []]

@@ -361,11 +361,11 @@ def two_streams(rig, way, sizes=(MIB, MIB)):
             here[number].view[:] = data
             engine.upload(there[number], here[number], len(data), stream=number)
         else:
-            rig.do(rig.machine.poke, 0, there[number].address, data)
+            rig.do(rig.machine.site.poke, 0, there[number].address, data)
             engine.download(here[number], there[number], len(data), stream=number)
     engine.synchronize()
     if way is H2D:
-        return sent, [rig.do(rig.machine.peek, 0, buffer.address, buffer.nbytes) for buffer in there]
+        return sent, [rig.do(rig.machine.site.peek, 0, buffer.address, buffer.nbytes) for buffer in there]
     return sent, [bytes(buffer.view) for buffer in here]
 
 
@@ -430,7 +430,7 @@ def rows(rig, shape, *, pitch, size=4096):
         os.close(wire.descriptors[0])
         (address, *_) = wire.ok(Call.ALLOC, nbytes * count)
         sent = data_of(nbytes * count)
-        rig.do(rig.machine.poke, 0, address, sent)
+        rig.do(rig.machine.site.poke, 0, address, sent)
         host[:] = b"." * size
         wire.ok(Call.COPY, Way.D2H, 0, address, 0, handle, 0, nbytes, count, 0, pitch)
         wire.ok(Call.SYNCHRONIZE, ALL_STREAMS)
@@ -466,7 +466,7 @@ def test_the_news_of_a_copy_comes_before_its_last_bytes(switch_on, nbytes):
     rig = switch_on(None, "posted-write-overtakes:lead=5000,bytes=4096")
     engine, data = rig.engine(), data_of(nbytes)
     here, there = engine.host_alloc(nbytes), engine.alloc(nbytes)
-    rig.do(rig.machine.poke, 0, there.address, data)
+    rig.do(rig.machine.site.poke, 0, there.address, data)
     here.view[:] = b"." * nbytes
 
     engine.download(here, there, nbytes)
@@ -485,7 +485,7 @@ def test_bytes_that_come_late_find_their_buffer_freed_and_harm_nobody(switch_on)
     rig = switch_on(None, "posted-write-overtakes")
     engine = rig.engine()
     here, there = engine.host_alloc(MIB), engine.alloc(MIB)
-    rig.do(rig.machine.poke, 0, there.address, data_of(MIB))
+    rig.do(rig.machine.site.poke, 0, there.address, data_of(MIB))
     engine.download(here, there, MIB)
     engine.synchronize()
     engine.host_free(here)

@@ -39,7 +39,7 @@ def test_a_copy_that_fails_says_that_it_did_not(switch_on):
     rig = switch_on(None, "error-swallowed:nth=2")
     engine = rig.engine()
     here, there = engine.host_alloc(16), engine.alloc(16)
-    rig.do(rig.machine.poke, 0, there.address, b"\2" * 16)
+    rig.do(rig.machine.site.poke, 0, there.address, b"\2" * 16)
     found = []
     for _ in range(3):
         here.view[:] = b"." * 16
@@ -78,7 +78,7 @@ def test_who_does_not_wait_finds_nothing_and_only_then_it_counts(switch_on):
     engine.synchronize()
     assert fault(rig).struck == 0
     here, there = engine.host_alloc(MIB), engine.alloc(MIB)
-    rig.do(rig.machine.poke, 0, there.address, b"\2" * MIB)
+    rig.do(rig.machine.site.poke, 0, there.address, b"\2" * MIB)
 
     engine.download(here, there, MIB)
     engine.synchronize()

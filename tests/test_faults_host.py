@@ -98,8 +98,8 @@ def test_a_card_in_a_slot_is_enumerated_anew_by_the_boot():
 
 def test_a_mac_that_is_down_does_not_fall_again():
     machine = machine_of(MAC)
-    machine.crash(10.0, "first")
-    machine.clock.at(5.0, lambda: machine.crash(10.0, "second"))
+    machine.site.crash(10.0, "first")
+    machine.clock.at(5.0, lambda: machine.site.crash(10.0, "second"))
 
     machine.clock.sleep("hand", 12.0)
 
@@ -110,7 +110,7 @@ def test_a_mac_that_is_down_does_not_fall_again():
 def test_linux_keeps_the_last_words_of_a_crash_where_firmware_has_them():
     machine = machine_of(LINUX)
 
-    machine.crash(10.0, "BUG: unable to handle page fault")
+    machine.site.crash(10.0, "BUG: unable to handle page fault")
     machine.clock.sleep("hand", 12.0)
 
     assert b"unable to handle" in machine.tree.read("/sys/fs/pstore/dmesg-efi-1")
@@ -217,7 +217,7 @@ def test_approval_that_is_given_brings_the_driver_back():
     machine = machine_of(MAC, "extension-not-approved")
     assert not machine.gpus[0].driven
 
-    machine.approve("activated enabled")
+    machine.site.approve("activated enabled")
 
     assert machine.gpus[0].driven
 
@@ -225,7 +225,7 @@ def test_approval_that_is_given_brings_the_driver_back():
 def test_linux_knows_no_extensions():
     machine = machine_of(LINUX)
 
-    machine.approve("activated waiting for user")
+    machine.site.approve("activated waiting for user")
 
     assert machine.gpus[0].driven
     assert cannot_sleep(MachineHost(machine)) == ""

@@ -92,9 +92,9 @@ def test_a_link_that_trains_anew_in_use_shows_it_at_once_and_tells_listeners(swi
 def test_a_link_is_never_trained_to_more_than_it_can():
     machine = machine_of(LINUX)
 
-    machine.retrain(0, lane_gbps=40.0, lanes=4)
+    machine.site.retrain(0, lane_gbps=40.0, lanes=4)
 
-    assert machine.link_gbps(0) == 40.0
+    assert machine.site.link_gbps(0) == 40.0
     assert not [line for line in machine.lines if "bonding" in line.text]
 
 
@@ -102,23 +102,23 @@ def test_a_card_in_a_slot_has_no_link_to_train():
     machine = machine_of("mac-pro-slot")
     slot = next(gpu.index for gpu in machine.gpus if gpu.enclosure is None)
 
-    machine.retrain(slot, lanes=1)
+    machine.site.retrain(slot, lanes=1)
 
-    assert machine.link_gbps(slot) is None
+    assert machine.site.link_gbps(slot) is None
 
 
 def test_a_cable_that_is_out_trains_to_nothing(switch_on):
     rig = switch_on(LINUX)
-    rig.do(rig.machine.remove, 0)
+    rig.do(rig.machine.site.remove, 0)
 
-    rig.do(rig.machine.retrain, 0)
+    rig.do(rig.machine.site.retrain, 0)
 
-    assert rig.machine.link_gbps(0) == 40.0
+    assert rig.machine.site.link_gbps(0) == 40.0
 
 
 def test_a_mac_shows_a_retrained_link_in_both_its_reports():
     machine = machine_of(MAC)
-    machine.retrain(0, lanes=1)
+    machine.site.retrain(0, lanes=1)
 
     profiler = json.loads(machine.face.run(["system_profiler", "SPThunderboltDataType", "-json"])[0].stdout)
     registry = plistlib.loads(machine.face.run(["ioreg", "-a", "-l", "-r", "-c", "IOThunderboltPort"])[0].stdout)
@@ -160,7 +160,7 @@ def test_bonding_is_lost_in_the_middle_of_a_copy_and_comes_back(switch_on):
 
 def test_bonding_lost_behind_another_enclosure_is_logged_with_its_own_route(switch_on):
     rig = switch_on("linux-daisy-chain")
-    rig.do(lambda: rig.machine.retrain(1, lanes=1))
+    rig.do(lambda: rig.machine.site.retrain(1, lanes=1))
 
     assert said(rig)[-1] == "thunderbolt 0000:00:0d.2: 1:3: timeout enabling lane bonding"
 
@@ -169,7 +169,7 @@ def test_an_enclosure_is_no_faster_than_the_one_in_front_of_it(switch_on):
     rig = switch_on("linux-daisy-chain")
     before = seconds(rig, target="1")
 
-    rig.do(lambda: rig.machine.retrain(0, lanes=1))
+    rig.do(lambda: rig.machine.site.retrain(0, lanes=1))
 
     assert seconds(rig, target="1") == pytest.approx(2 * before, rel=0.01)
 

@@ -48,7 +48,7 @@ def test_a_correctable_error_is_counted_by_the_card_and_logged_as_a_kernel_does(
     machine = machine_of(LINUX)
     before = len(machine.lines)
 
-    machine.count_error(0, "BadTLP")
+    machine.site.count_error(0, "BadTLP")
 
     assert counters(machine, GPU, "correctable") == {"BadTLP": 1, "TOTAL_ERR_COR": 1}
     assert [line.text for line in list(machine.lines)[before:]] == [
@@ -64,7 +64,7 @@ def test_a_correctable_error_is_counted_by_the_card_and_logged_as_a_kernel_does(
 def test_an_answer_that_did_not_come_is_counted_by_the_root_port_that_asked():
     machine = machine_of(LINUX)
 
-    machine.count_error(0, "CmpltTO", 2)
+    machine.site.count_error(0, "CmpltTO", 2)
 
     assert counters(machine, ROOT, "nonfatal") == {"CmpltTO": 2, "TOTAL_ERR_NONFATAL": 2}
     assert counters(machine, GPU, "nonfatal") == {}
@@ -88,7 +88,7 @@ def test_an_answer_that_did_not_come_is_counted_by_the_root_port_that_asked():
 def test_each_error_has_its_severity_layer_and_agent(kind_of_error, severity, layer, agent):
     machine = machine_of(LINUX)
 
-    machine.count_error(0, kind_of_error)
+    machine.site.count_error(0, kind_of_error)
 
     assert counters(machine, GPU, severity)[kind_of_error] == 1
     assert f"type={layer} Layer, ({agent} ID)" in errors(machine)[1]
@@ -97,11 +97,11 @@ def test_each_error_has_its_severity_layer_and_agent(kind_of_error, severity, la
 def test_only_so_many_errors_are_printed_in_a_while_and_all_are_counted():
     machine = machine_of(LINUX)
     for _ in range(25):
-        machine.count_error(0, "RxErr")
+        machine.site.count_error(0, "RxErr")
     assert len(errors(machine)) == 2 * 10
 
     machine.clock.sleep("test", 6.0)
-    machine.count_error(0, "RxErr")
+    machine.site.count_error(0, "RxErr")
 
     assert len(errors(machine)) == 2 * 11
     assert counters(machine, GPU, "correctable")["RxErr"] == 26
@@ -110,7 +110,7 @@ def test_only_so_many_errors_are_printed_in_a_while_and_all_are_counted():
 def test_linux_clears_the_registers_that_told_of_an_error_and_macos_leaves_them():
     linux, mac = machine_of(LINUX), machine_of(MAC)
     for machine in (linux, mac):
-        machine.count_error(0, "BadTLP")
+        machine.site.count_error(0, "BadTLP")
     at, size = layout.AER + 0x10, 4
     gpu = mac.gpus[0].function
 
@@ -126,11 +126,11 @@ def test_what_is_not_there_counts_nothing_and_what_there_is_not_is_no_error():
     machine = machine_of(LINUX)
     function = machine.gpus[0].function
     function.ready = False
-    machine.count_error(0, "BadTLP")
+    machine.site.count_error(0, "BadTLP")
     assert function.aer == {}
 
-    machine.remove(0)
-    machine.count_error(0, "CmpltTO")
+    machine.site.remove(0)
+    machine.site.count_error(0, "CmpltTO")
     assert machine.functions[ROOT].aer == {}
 
     with pytest.raises(ValueError, match="no AER error 'BadLuck'; known: RxErr, BadTLP"):
@@ -214,7 +214,7 @@ def test_reads_beside_the_range_and_of_bridges_are_answered():
 def test_an_answer_that_was_all_ones_as_it_is_did_not_get_lost():
     machine = machine_of(LINUX, "completion-timeout:space=config")
     function = machine.functions[GPU]
-    machine.fall_off(0)
+    machine.site.fall_off(0)
 
     machine.config_read(function, 0, 4)
 
@@ -268,7 +268,7 @@ def test_nvml_says_that_a_card_off_the_bus_is_lost(switch_on):
     library = rig.do(Nvml, rig.machine)
     handle = rig.do(library.answer, "nvmlDeviceGetHandleByIndex_v2", {"index": 0})["values"]["device"]
 
-    rig.do(rig.machine.fall_off, 0)
+    rig.do(rig.machine.site.fall_off, 0)
 
     assert rig.do(library.answer, "nvmlDeviceGetPowerUsage", {"device": handle})["code"] == GPU_IS_LOST
     assert rig.do(library.answer, "nvmlDeviceGetCount_v2", {})["values"] == {"value": 1}
@@ -277,15 +277,15 @@ def test_nvml_says_that_a_card_off_the_bus_is_lost(switch_on):
 def test_no_reset_and_no_rescan_brings_a_fallen_card_back_but_a_replug_does(switch_on):
     rig = switch_on(LINUX)
     machine, host = rig.machine, rig.host()
-    rig.do(machine.fall_off, 0)
-    rig.do(machine.fall_off, 0)
+    rig.do(machine.site.fall_off, 0)
+    rig.do(machine.site.fall_off, 0)
 
     with pytest.raises(OSError, match="Inappropriate ioctl"):
         host.write(f"{PCI}/{GPU}/reset", b"1")
     host.write(f"{PCI}/{GPU}/remove", b"1")
     host.write("/sys/bus/pci/rescan", b"1")
     assert GPU not in host.list(PCI)
-    rig.do(machine.fall_off, 0)
+    rig.do(machine.site.fall_off, 0)
 
     rig.do(machine.detach, machine.enclosures[0])
     host.clock.sleep(1.0)
@@ -300,7 +300,7 @@ def test_a_mac_says_nothing_of_a_card_off_the_bus():
     machine = machine_of(MAC)
     before = len(machine.lines)
 
-    machine.fall_off(0)
+    machine.site.fall_off(0)
 
     assert len(machine.lines) == before
     assert machine.config_read(machine.gpus[0].function, 0, 4) == b"\xff" * 4
@@ -310,7 +310,7 @@ def test_a_driver_that_has_not_the_card_does_not_miss_it():
     machine = machine_of(LINUX)
     machine.tree.write("/sys/bus/pci/drivers/nvidia/unbind", GPU.encode())
 
-    machine.fall_off(0)
+    machine.site.fall_off(0)
 
     assert not [line for line in machine.lines if subject(line.text) == "xid"]
 
@@ -356,7 +356,7 @@ def test_requests_become_small_when_they_are_told_to(switch_on):
 
 def test_a_card_that_does_not_answer_shows_no_size():
     machine = machine_of(LINUX, "small-payload")
-    machine.fall_off(0)
+    machine.site.fall_off(0)
 
     assert machine.config_read(machine.functions[GPU], layout.DEVICE_CONTROL, 2) == b"\xff\xff"
 

@@ -68,7 +68,7 @@ class Lab:
         self.device = self.bench.devices[0]
 
     def strike(self, cured_by: str) -> None:
-        gpu = self.rig.machine.gpu_at(self.device.facts.gpu.function.address)
+        gpu = self.rig.machine.site.gpu_at(self.device.facts.gpu.function.address)
         self.rig.do(lambda: self.fault.__dict__.update(stuck=True, cured_by=cured_by, gpu=gpu))
 
     def close(self) -> None:

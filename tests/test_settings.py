@@ -48,8 +48,8 @@ def test_settings_tell_what_the_card_tells(rig):
 def test_a_card_that_left_is_gone(rig):
     machine, host = rig()
     gpu = discover(host).gpus[0]
-    machine.do(machine.machine.remove, 0)
-    machine.do(machine.machine.remove, 1)
+    machine.do(machine.machine.site.remove, 0)
+    machine.do(machine.machine.site.remove, 1)
 
     with pytest.raises(DeviceGone, match=r"settings of .*: NVML says .*; it was unplugged"):
         settings(host, gpu)

@@ -93,10 +93,10 @@ def test_a_chunk_that_is_held_back_lands_when_the_fault_says_so(switch_on, way):
     engine = rig.engine()
     here, one, other = engine.host_alloc(N), engine.alloc(N), engine.alloc(N)
     here.view[:] = data_of(N)
-    rig.do(rig.machine.poke, 0, other.address, data_of(N))
+    rig.do(rig.machine.site.poke, 0, other.address, data_of(N))
 
     def there() -> bytes:
-        return bytes(here.view) if way is D2H else rig.do(rig.machine.peek, 0, one.address, N)
+        return bytes(here.view) if way is D2H else rig.do(rig.machine.site.peek, 0, one.address, N)
 
     if way is D2H:
         here.view[:] = bytes(N)
@@ -138,7 +138,7 @@ class Holding(Fault):
 def test_what_is_held_back_is_lost_with_its_card(switch_on, lose):
     rig = switch_on(Holding)
     chunk = hold(rig, rig.engine(), H2D)
-    assert rig.do(rig.machine.held, chunk) == bytes(64)
+    assert rig.do(rig.machine.site.held, chunk) == bytes(64)
     if lose == "reset":
         reset(rig)
     else:
@@ -148,10 +148,10 @@ def test_what_is_held_back_is_lost_with_its_card(switch_on, lose):
     if lose != "unplug":
         rig.machine.clock.sleep("hand", 10.0)
 
-    rig.do(rig.machine.land, chunk)
+    rig.do(rig.machine.site.land, chunk)
 
-    assert rig.do(rig.machine.held, chunk) == b""
-    assert rig.do(rig.machine.peek, 0, HEAP, 64) == bytes(64)
+    assert rig.do(rig.machine.site.held, chunk) == b""
+    assert rig.do(rig.machine.site.peek, 0, HEAP, 64) == bytes(64)
 
 
 @pytest.mark.parametrize("end", ["host_free", "close"])
@@ -162,16 +162,16 @@ def test_what_is_held_back_is_lost_with_its_buffer(switch_on, end):
     wire.ok(Call.COPY, 2, 0, address, 0, handle, 0, 64, 1, 0, 0)
     wire.ok(Call.SYNCHRONIZE, 0)
     chunk = fault(rig).held
-    assert rig.do(rig.machine.held, chunk) == bytes(64)
+    assert rig.do(rig.machine.site.held, chunk) == bytes(64)
     if end == "host_free":
         wire.ok(Call.HOST_FREE, handle)
     else:
         wire.sock.close()
-        until(lambda: not rig.do(rig.machine.held, chunk))
+        until(lambda: not rig.do(rig.machine.site.held, chunk))
 
-    rig.do(rig.machine.land, chunk)
+    rig.do(rig.machine.site.land, chunk)
 
-    assert rig.do(rig.machine.held, chunk) == b""
+    assert rig.do(rig.machine.site.held, chunk) == b""
 
 
 def test_a_chunk_may_go_to_another_copys_buffer_and_to_another_card(switch_on):
@@ -190,8 +190,8 @@ def test_a_chunk_may_go_to_another_copys_buffer_and_to_another_card(switch_on):
     engine.upload(there, sent, 16)
     engine.download(first, there, 16)
     engine.synchronize()
-    assert rig.do(rig.machine.peek, 1, there.address, 16) == b"\1" * 16
-    rig.do(rig.machine.poke, 0, there.address, b"\2" * 16)
+    assert rig.do(rig.machine.site.peek, 1, there.address, 16) == b"\1" * 16
+    rig.do(rig.machine.site.poke, 0, there.address, b"\2" * 16)
 
     engine.download(second, there, 16)
     engine.synchronize()
@@ -209,9 +209,9 @@ def test_a_chunk_of_a_copy_that_is_forgotten_or_never_was_lands_nowhere(switch_o
     latest = hold(rig, engine, D2H)
 
     for chunk in (first, replace(latest, copy=1000), replace(latest, copy=2)):  # the second goes to the card
-        rig.do(rig.machine.land, chunk)
-        assert rig.do(rig.machine.held, chunk) == b""
-    assert rig.do(rig.machine.held, latest) == b"\1" * 64
+        rig.do(rig.machine.site.land, chunk)
+        assert rig.do(rig.machine.site.held, chunk) == b""
+    assert rig.do(rig.machine.site.held, latest) == b"\1" * 64
 
 
 @pytest.mark.parametrize("way", [H2D, D2H], ids=str)
@@ -229,7 +229,7 @@ def test_of_a_chunk_that_reaches_beyond_memory_only_what_is_inside_lands(switch_
     engine = rig.engine()
     here, there = engine.host_alloc(4096), engine.alloc(16)
     here.view[:] = b"\1" * 4096
-    rig.do(rig.machine.poke, 0, there.address, bytes(range(16)))
+    rig.do(rig.machine.site.poke, 0, there.address, bytes(range(16)))
     if way is H2D:
         here.view[:16] = bytes(range(16))
         engine.upload(there, here, 16)
@@ -238,7 +238,7 @@ def test_of_a_chunk_that_reaches_beyond_memory_only_what_is_inside_lands(switch_
     engine.synchronize()
 
     found = (
-        (rig.do(rig.machine.peek, 0, 0, 12), rig.do(rig.machine.peek, 0, where, 16))
+        (rig.do(rig.machine.site.peek, 0, 0, 12), rig.do(rig.machine.site.peek, 0, where, 16))
         if way is H2D
         else (bytes(here.view[:12]), bytes(here.view[where:]))
     )
@@ -269,14 +269,14 @@ def test_cells_are_seen_and_changed_without_hooks_and_never_outside(switch_on):
             return bytes(255 - byte for byte in data)
 
     machine: Machine = switch_on(Inverting).machine
-    size = machine.vram_bytes(0)
+    size = machine.site.vram_bytes(0)
     for address in (-2, 100, size - 2, size + 5, -100):
-        machine.poke(0, address, b"abcd")
+        machine.site.poke(0, address, b"abcd")
 
-    assert machine.peek(0, -2, 4) == b"cd"
-    assert machine.peek(0, 100, 4) == b"abcd"
-    assert machine.peek(0, size - 2, 4) == b"ab"
-    assert machine.peek(0, size + 5, 4) == machine.peek(0, -100, 4) == b""
+    assert machine.site.peek(0, -2, 4) == b"cd"
+    assert machine.site.peek(0, 100, 4) == b"abcd"
+    assert machine.site.peek(0, size - 2, 4) == b"ab"
+    assert machine.site.peek(0, size + 5, 4) == machine.site.peek(0, -100, 4) == b""
 
 
 # Copies and calls -----------------------------------------------------------------------------------------------------
@@ -399,6 +399,6 @@ def test_memory_that_leaks_is_taken_in_whole_pages_as_long_as_there_is_some(swit
     engine = rig.engine()
     free, _ = engine.memory()
 
-    assert rig.do(rig.machine.leak, 0, 1) == 65536
-    assert rig.do(rig.machine.leak, 0, free) == 0
+    assert rig.do(rig.machine.site.leak, 0, 1) == 65536
+    assert rig.do(rig.machine.site.leak, 0, free) == 0
     assert engine.memory()[0] == free - 65536

@@ -392,12 +392,12 @@ def test_devices_that_can_be_opened_are_told(rig):
     ]
     assert found[0] == rig.engine("0").describe()
 
-    rig.do(rig.machine.remove, 0)
+    rig.do(rig.machine.site.remove, 0)
     assert [device.target for device in SimulatedEngine.devices(rig.host())] == ["1"]
 
 
 def test_a_device_that_is_not_there_cannot_be_opened(rig):
-    rig.do(rig.machine.remove, 1)
+    rig.do(rig.machine.site.remove, 1)
     host = rig.host()
     for target in ("1", "7"):
         with pytest.raises(DeviceGone) as refused:
@@ -417,7 +417,7 @@ def test_removal_in_the_middle_of_a_copy_is_device_lost_and_what_landed_has_land
     engine.download(host, there, 16 * MIB)
     engine.download(host, there, 16 * MIB)
     with rig.machine.clock.lock:
-        rig.machine.clock.at(LATENCY + 8.5 * MIB / D2H, lambda: rig.machine.remove(0))
+        rig.machine.clock.at(LATENCY + 8.5 * MIB / D2H, lambda: rig.machine.site.remove(0))
 
     with pytest.raises(DeviceGone) as lost:
         engine.synchronize()
@@ -438,7 +438,7 @@ def test_removal_loses_all_streams_at_once_and_the_link_is_free_for_others(rig, 
     for stream in (1, 2, 3):
         engine.upload(there, host, 16 * MIB, stream=stream)
     with rig.machine.clock.lock:
-        rig.machine.clock.at(LATENCY + 1e-3, lambda: rig.machine.remove(0))
+        rig.machine.clock.at(LATENCY + 1e-3, lambda: rig.machine.site.remove(0))
 
     with pytest.raises(DeviceGone):
         engine.synchronize()
@@ -631,7 +631,7 @@ def test_a_removal_while_news_is_late_leaves_the_copy_lost(scripted):
     engine = rig.engine()
     engine.upload(engine.alloc(16), engine.host_alloc(16), 16)
     with rig.machine.clock.lock:
-        rig.machine.clock.at(0.25, lambda: rig.machine.remove(0))
+        rig.machine.clock.at(0.25, lambda: rig.machine.site.remove(0))
 
     with pytest.raises(DeviceGone):
         engine.synchronize()

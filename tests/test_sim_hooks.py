@@ -194,7 +194,7 @@ def free_after(rig: Rig) -> int:
 
 def last_owners(rig: Rig) -> bytes:
     there_and_back(rig, 16)
-    return rig.do(rig.machine.peek, 0, rig.engine().alloc(16).address, 16)
+    return rig.do(rig.machine.site.peek, 0, rig.engine().alloc(16).address, 16)
 
 
 def taken(rig: Rig) -> int:

@@ -218,7 +218,7 @@ def test_a_card_pulled_out_of_its_slot_is_lost_and_no_rescan_finds_it():
     machine.tree.write("/sys/bus/pci/rescan", b"1")
     assert machine.gpus[1].reachable
 
-    machine.remove(1)
+    machine.site.remove(1)
 
     assert not machine.gpus[1].reachable
     assert "pcieport 0000:00:01.0: pciehp: Slot(1): Card not present" in said(machine)

@@ -198,8 +198,8 @@ def test_a_card_in_a_slot_can_be_pulled_too_and_no_rescan_finds_it():
     (slot,) = (gpu.index for gpu in machine.gpus if gpu.enclosure is None)
     function = card(machine, slot)
 
-    machine.remove(slot)
-    machine.remove(slot)
+    machine.site.remove(slot)
+    machine.site.remove(slot)
     machine.rescan()
 
     assert not machine.gpus[slot].reachable

@@ -187,7 +187,7 @@ def test_a_card_that_leaves_ends_the_connection_even_of_a_client_that_waits(mach
     with connected(machine) as client:
         client.ask(Command.MAP_BAR, 0)
         with machine.clock.lock:
-            machine.remove(0)
+            machine.site.remove(0)
         assert client.sock.recv(1) == b""
 
 
@@ -195,7 +195,7 @@ def test_a_card_that_came_back_meanwhile_is_another_one(machine):
     with connected(machine) as client:
         client.ask(Command.MAP_BAR, 0)
         with machine.clock.lock:
-            machine.remove(0)
+            machine.site.remove(0)
         machine.clock.sleep("cable", 0.1)
         with machine.clock.lock:
             machine.attach(machine.enclosures[0])
@@ -214,7 +214,7 @@ def test_a_machine_that_is_switched_off_during_a_reset_ends_the_session(machine)
 
 @pytest.mark.parametrize("payload", [b"", b"12345678"])
 def test_without_a_card_the_first_request_is_answered_with_advice_and_a_hang_up(machine, payload):
-    machine.remove(0)
+    machine.site.remove(0)
     machine.clock.sleep("cable", 0.1)
     with connected(machine) as client:
         assert client.ask(Command.PROBE, 0, 0, len(payload), payload=payload) == (1, len(NO_DRIVER), 0)
@@ -231,7 +231,7 @@ def test_an_extension_that_waits_for_approval_is_no_driver(machine):
 def test_a_client_that_hangs_up_at_once_is_no_matter(machine):
     with connected(machine):
         pass
-    machine.remove(0)
+    machine.site.remove(0)
     with connected(machine):
         pass
 
@@ -244,6 +244,6 @@ def test_the_first_card_behind_a_tunnel_is_served_before_one_in_a_slot():
     machine = Machine(known.model_copy(update={"gpu": (internal, known.gpu[0])}))
     with connected(machine) as client:
         assert client.ask(Command.CFG_READ, 0, 2, 2)[1] == 0x2704
-    machine.remove(1)
+    machine.site.remove(1)
     with connected(machine) as client:
         assert client.ask(Command.CFG_READ, 0, 2, 2)[1] == 0x2684

@@ -150,11 +150,11 @@ def test_links_train_anew_at_the_wake(switch_on):
                 training.lanes = 1
 
     rig = switch_on(LINUX, lambda site: Tired(Trigger(), site))
-    before = rig.machine.link_gbps(0)
+    before = rig.machine.site.link_gbps(0)
 
     sleep_host(rig.host(), 10)
 
-    assert rig.machine.link_gbps(0) == before / 2
+    assert rig.machine.site.link_gbps(0) == before / 2
 
 
 def test_an_enclosure_may_be_lost_over_a_sleep(switch_on):

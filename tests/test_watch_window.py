@@ -63,7 +63,7 @@ def test_errors_and_xids_are_seen_once_each(bench):
     host, machine = bench.context.host, bench.rig.machine
     window = opened(host, bench.gpu)
     host.clock.sleep(2.0)
-    bench.rig.do(machine.count_error, 0, "Timeout", 3)
+    bench.rig.do(machine.site.count_error, 0, "Timeout", 3)
     bench.rig.do(machine.log, FALLEN)
     seen, window = turned(host, window)
     again, _ = turned(host, window)

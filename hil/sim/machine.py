@@ -12,14 +12,15 @@ from dataclasses import replace
 from hil.errors import UsageError
 from hil.hosts.base import Event, LogLine
 from hil.model import MIB, HostFacts
-from hil.sim import aer, topology
+from hil.sim import topology
 from hil.sim.absence import Absence
 from hil.sim.clock import VirtualClock
-from hil.sim.faults.base import Chunk, Departure, Fault, Identity, ResetPlan, Training
+from hil.sim.faults.base import Departure, Fault, Identity, ResetPlan, Site, Training
 from hil.sim.hooks import Hooks
 from hil.sim.memory import Heap, SharedMemory
 from hil.sim.parts import Carrier, Face, Function, SimEnclosure, SimGpu
 from hil.sim.profile import Profile
+from hil.sim.site import MachineSite
 from hil.sim.tree import VirtualTree
 
 __all__ = ["Face", "Function", "Machine", "SimEnclosure", "SimGpu"]
@@ -40,7 +41,7 @@ LOG_LINES = 1 << 16
 class Machine:
     """One simulated computer. All methods are called with `clock.lock` held."""
 
-    def __init__(self, profile: Profile, faults: Callable[[Machine], Sequence[Fault]] = lambda _: ()) -> None:
+    def __init__(self, profile: Profile, faults: Callable[[Site], Sequence[Fault]] = lambda _: ()) -> None:
         self.profile = profile
         self.clock = VirtualClock()
         self.tree = VirtualTree()
@@ -62,11 +63,12 @@ class Machine:
         self._fixed: list[Function] = []
         """Functions that are part of the machine or sit in its slots: a rescan finds them again."""
         self.hooks = Hooks(())
+        self.site = MachineSite(self)
         for index, spec in enumerate(profile.gpu):
             holder = next((e for e in self.enclosures if e.spec.name == spec.enclosure), None)
             memory, heap = SharedMemory(spec.vram_bytes), Heap(spec.vram_bytes, reserved=64 * MIB)
             self.gpus.append(SimGpu(index, spec, memory, heap, holder))
-        self.hooks = Hooks(self._checked(faults(self)))
+        self.hooks = Hooks(self._checked(faults(self.site)))
         self.face = _face(self)
         self.face.boot()
         self._fixed = topology.root_functions(self)
@@ -154,84 +156,10 @@ class Machine:
             for listener in list(self.listeners):
                 listener(event)
 
-    # What a fault may do (`hil.sim.faults.base.Site`) -----------------------------------------------------------------
+    # Cards ------------------------------------------------------------------------------------------------------------
 
-    def now(self) -> float:
-        """Seconds of the machine's clock."""
-        return self.clock.now()
-
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Let `action` happen later; it does not move time by itself."""
-        self.clock.at(seconds, action, daemon=True)
-
-    def land(self, chunk: Chunk) -> None:
-        """Let a chunk arrive now."""
-        if self.carrier is not None:
-            self.carrier.arrive(chunk)
-
-    def held(self, chunk: Chunk) -> bytes:
-        """What the place that `chunk` goes to holds now."""
-        return self.carrier.held(chunk) if self.carrier is not None else b""
-
-    def peek(self, gpu: int, address: int, nbytes: int) -> bytes:
-        """Cells of the card's memory as they are; what lies outside it is left out."""
-        return bytes(self.gpus[gpu].memory.view[max(address, 0) : max(address + nbytes, 0)])
-
-    def poke(self, gpu: int, address: int, data: bytes) -> None:
-        """Change cells of the card's memory; what lies outside it is left out."""
-        memory = self.gpus[gpu].memory
-        data, address = data[max(-address, 0) :], max(address, 0)
-        if address < memory.size:
-            memory.write(address, data[: memory.size - address])
-
-    def leak(self, gpu: int, nbytes: int) -> int:
-        """Take memory from the card that nobody gives back before it is reset; the bytes taken."""
-        heap = self.gpus[gpu].heap
-        address = heap.allocate(nbytes)
-        return 0 if address is None else heap.taken[address]
-
-    def vram_bytes(self, gpu: int) -> int:
-        """Size of the card's memory."""
-        return self.gpus[gpu].memory.size
-
-    def gpu_indices(self, enclosure: str | None = None) -> tuple[int, ...]:
-        """Indices of all GPUs, or of those in the enclosure of that name, plugged in or not."""
-        holders = {gpu.index: gpu.enclosure for gpu in self.gpus}
-        return tuple(i for i, e in holders.items() if enclosure is None or (e is not None and e.spec.name == enclosure))
-
-    def gpu_at(self, address: str) -> int | None:
-        """Index of the GPU on whose card the function at BDF `address` is; `None` = on no card's."""
-        function = self.functions.get(address)
-        return None if function is None or function.gpu is None else function.gpu.index
-
-    def link_gbps(self, gpu: int) -> float | None:
-        """Gb/s of all lanes of the link of the enclosure that holds `gpu`, now; `None` for a card in a slot."""
-        enclosure = self.gpus[gpu].enclosure
-        if enclosure is None or enclosure.training is None:
-            return None
-        return enclosure.training.lane_gbps * enclosure.training.lanes
-
-    def retrain(self, gpu: int, *, lane_gbps: float | None = None, lanes: int | None = None) -> None:
-        """Let the link of the enclosure that holds `gpu` train anew, at most to what it can; `None` = as now."""
-        enclosure = self.gpus[gpu].enclosure
-        if enclosure is None or not enclosure.attached or enclosure.training is None or enclosure.best is None:
-            return
-        before, best = enclosure.training, enclosure.best
-        enclosure.training = replace(
-            before,
-            lane_gbps=min(lane_gbps or before.lane_gbps, best.lane_gbps),
-            lanes=min(lanes or before.lanes, best.lanes),
-        )
-        if enclosure.visible and enclosure.training != before:
-            self.face.link_retrained(enclosure, before)
-
-    def count_error(self, gpu: int, kind: str, count: int = 1) -> None:
-        """Let the function that notices the AER error `kind` on the way to `gpu` count and report it."""
-        aer.count(self, self.gpus[gpu], kind, count)
-
-    def fall_off(self, gpu: int) -> None:
-        """Let a GPU stop answering on the bus while its cable stays in; only a re-plug brings it back."""
-        card = self.gpus[gpu]
+    def fall_off(self, card: SimGpu) -> None:
+        """Let a card stop answering on the bus while its cable stays in; only a re-plug brings it back."""
         if card.function is None or card.function.fallen:
             return
         for function in self.functions.values():
@@ -242,43 +170,14 @@ class Machine:
         self._clear(card)
         self._news()
 
-    def remove(self, gpu: int) -> None:
-        """Pull the cable of the enclosure that holds `gpu`, or the card out of its slot."""
-        card = self.gpus[gpu]
-        if card.enclosure is not None:
-            self.detach(card.enclosure)
-        elif card.function is not None:
-            pulled = [f for f in self.functions.values() if f.gpu is card]
-            self._fixed = [f for f in self._fixed if f not in pulled]
-            for function in pulled:
-                function.ready = False
-                self._lose(function)
-            self._take_down(pulled, surprise=True)
-
-    def replug(self, gpu: int, port: int | None = None) -> None:
-        """Plug the cable of the enclosure that holds `gpu` in again."""
-        enclosure = self.gpus[gpu].enclosure
-        if enclosure is not None and not self.why_not(enclosure, port):
-            self.attach(enclosure, port)
-
-    def rename(self, gpu: int, uid: str) -> None:
-        """Let the enclosure that holds `gpu` call itself `uid` from now on."""
-        enclosure = self.gpus[gpu].enclosure
-        if enclosure is not None:
-            enclosure.uid = uid
-
-    def uid(self, gpu: int) -> str:
-        """What the enclosure that holds `gpu` calls itself now; empty for a card in a slot."""
-        enclosure = self.gpus[gpu].enclosure
-        return "" if enclosure is None else enclosure.uid
-
-    def crash(self, seconds: float, report: str) -> None:
-        """Let the host panic, and be up again after `seconds`."""
-        self.absence.crash(seconds, report)
-
-    def approve(self, state: str) -> None:
-        """Let TinyGPU's driver extension be in `state`."""
-        self.face.approve(state)
+    def pull(self, card: SimGpu) -> None:
+        """Pull a card out of its slot."""
+        pulled = [f for f in self.functions.values() if f.gpu is card]
+        self._fixed = [f for f in self._fixed if f not in pulled]
+        for function in pulled:
+            function.ready = False
+            self._lose(function)
+        self._take_down(pulled, surprise=True)
 
     # Plug -------------------------------------------------------------------------------------------------------------
 
