@@ -49,13 +49,14 @@ def list_series(path: Path | None, wanted: Mapping[str, Any], *, as_json: bool) 
         click.echo(json.dumps({"series": [_facts(verdict, points=False) for verdict in verdicts]}, indent=2))
         return
     shown: tuple[str, str] | None = None
+    width = max((len(_name(verdict.key)) for verdict in verdicts), default=0)
     for verdict in verdicts:
         key = verdict.key
         if (key.bench, key.device) != shown:
             shown = key.bench, key.device
             click.echo(f"{key.bench}, {key.device}{' (simulated)' if key.simulated else ''}")
         last = quantity(verdict.nights[-1].value, key.unit) if verdict.nights else "no value"
-        click.echo(f"  {_name(key):44} {len(verdict.nights):4} nights  {last:>12}  {_status(verdict)}")
+        click.echo(f"  {_name(key):{width}} {len(verdict.nights):4} nights  {last:>12}  {_status(verdict)}")
 
 
 def show_series(path: Path | None, wanted: Mapping[str, Any], *, nights: int, as_json: bool) -> None:
