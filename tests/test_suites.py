@@ -22,8 +22,9 @@ NO_GPU = {
     "it is no GPU of the inventory",
     "it sits in no enclosure",
     "no band is known for a link of kind unknown",
+    "the bench does not allow the host to be put to sleep (allow.sleep)",
 }
-"""Why tests are skipped on an OpenCL device that hangs in no enclosure."""
+"""Why tests are skipped on an OpenCL device that hangs in no enclosure, on a bench without a bench file."""
 
 
 def opencl_is_there() -> bool:
