@@ -224,13 +224,43 @@ def history_merge(source: Path, path: Path | None, *, as_json: bool) -> None:
     help="Folder to write index.html into.",
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print at most 15 lines of Markdown; write no page.")
+@click.option(
+    "--allure",
+    type=click.Path(path_type=Path),
+    metavar="RESULTS",
+    help="Build an Allure report of this folder, which `pytest --alluredir` wrote.",
+)
+@click.option(
+    "--allure-history",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with what earlier Allure reports showed.  [default: allure-history.jsonl in the folder of --out]",
+)
+@click.option("--install", is_flag=True, help="Get Allure from the npm registry if it is not there.")
 @_json
-def report_command(records: tuple[Path, ...], history: Path | None, out: Path, **how: bool) -> None:
+def report_command(
+    records: tuple[Path, ...],
+    history: Path | None,
+    out: Path,
+    *,
+    allure: Path | None,
+    allure_history: Path | None,
+    install: bool,
+    **how: bool,
+) -> None:
     """Make the page that is opened in the morning, of RECORDS and the history.
 
     RECORDS are files that `pytest --hil-record FILE` wrote, or folders of such (*.jsonl). The page is one file, and
-    needs no network.
+    needs no network. With --allure an Allure report is built instead, which takes Node 20 or later.
     """
+    if allure is not None:
+        if records or history is not None or how["as_markdown"]:
+            raise UsageError("--allure builds a report of its results alone: leave out RECORDS, --history, --markdown")
+        from hil.cli.allure import report as report_allure  # noqa: PLC0415
+
+        report_allure(allure, out, allure_history, install=install, as_json=how["as_json"])
+        return
+    if allure_history is not None or install:
+        raise UsageError("--allure-history and --install go with --allure RESULTS")
     from hil.cli.report import report  # noqa: PLC0415
 
     report(records, history, out, **how)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,10 +13,8 @@ from hil.errors import NotSupported
 from hil.hosts.machine import MachineProcess
 from hil.hosts.opening import open_host
 from hil.hosts.selection import BenchKind, Selection, parse
-from hil.model import GIB, Gpu, Inventory, Router, RouterRole, gpu_aliases, to_dict
-
-Branch = tuple[str, list["Branch"]]
-"""A line of the tree, and the lines below it."""
+from hil.model import Inventory, gpu_aliases, to_dict
+from hil.report.topology import tree
 
 
 def show(text: str, *, as_json: bool) -> None:
@@ -89,47 +86,5 @@ def draw(selection: Selection, inventory: Inventory, given: dict[str, str]) -> N
     if selection.kind is BenchKind.CAPTURED:
         nature += ", as captured"
     click.echo(f"{host.model or host.hostname} ({host.system} {host.os_version}, {host.arch}), {selection}, {nature}")
-    branches = _branches(inventory, gpu_aliases(inventory) | given, None)
-    if not inventory.gpus:
-        branches.append(("no NVIDIA GPU", []))
-    branches += [(f"problem: {problem}", []) for problem in inventory.problems]
-    for line in _lines(branches):
+    for line in tree(inventory, given):
         click.echo(line)
-
-
-def _branches(inventory: Inventory, names: dict[str, str], above: Router | None) -> list[Branch]:
-    uid = above.uid if above else None
-    gpus = [gpu for gpu in inventory.gpus if (gpu.enclosure.uid if gpu.enclosure else None) == uid]
-    routers = [router for router in inventory.routers if router.parent == (above.name if above else None)]
-    grown: list[Branch] = [(_gpu(gpu, names[gpu.id]), []) for gpu in gpus]
-    return grown + [(_router(router), _branches(inventory, names, router)) for router in routers]
-
-
-def _lines(branches: list[Branch], indent: str = "") -> Iterator[str]:
-    for i, (text, below) in enumerate(branches):
-        last = i == len(branches) - 1
-        yield f"{indent}{'└── ' if last else '├── '}{text}"
-        yield from _lines(below, indent + ("    " if last else "│   "))
-
-
-def _router(router: Router) -> str:
-    name = f"{router.vendor_name} {router.device_name}".strip() or router.uid or router.name
-    if router.role is RouterRole.HOST:
-        return f"{router.domain}: {name}"
-    if router.role is RouterRole.PEER:
-        return f"{name}: another computer"
-    parts = [name, str(router.kind), str(router.link)]
-    if router.firmware:
-        parts.append(f"firmware {router.firmware}")
-    if router.authorized == 0:
-        parts.append("NOT AUTHORIZED")
-    return ", ".join(parts)
-
-
-def _gpu(gpu: Gpu, alias: str) -> str:
-    parts = [f"{alias}: {gpu.name}", f"at {gpu.function.address}", f"PCIe {gpu.function.link}"]
-    if gpu.vram_bytes:
-        parts.append(f"{gpu.vram_bytes / GIB:.1f} GiB")
-    if gpu.function.driver:
-        parts.append(f"driver {gpu.function.driver}")
-    return ", ".join(parts)

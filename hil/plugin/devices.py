@@ -17,6 +17,7 @@ from hil.bench.messages import STDERR
 from hil.bench.recovery import told
 from hil.errors import DeviceFault, DriverError, HilError, LinkFault, NotSupported, says_enough
 from hil.model import BANDS, to_dict
+from hil.plugin.beside import show_link, show_log
 from hil.plugin.run import OUTCOME, current
 from hil.report import attach
 from hil.watch import Observations, driver_alarms, link_alarms, summary
@@ -78,6 +79,7 @@ def device(request: pytest.FixtureRequest, hil_bench: Bench) -> Iterator[Device]
     # One in quarantine offers little, and a lab must see its tests broken, not skipped.
     if missing and not chosen.quarantine:
         pytest.skip(f"{chosen.alias}: " + "; ".join(missing))
+    show_link(chosen, request.node)
     try:
         chosen.ensure_healthy()
     finally:
@@ -87,6 +89,7 @@ def device(request: pytest.FixtureRequest, hil_bench: Bench) -> Iterator[Device]
     chosen.left_well = False
     hil_bench.counting.begin(chosen, afresh=made_well)
     yield chosen
+    show_link(chosen, request.node)
     if not chosen.quarantine and not current(request.config).interrupted:
         _check_after(chosen, request.node)
         chosen.left_well = True
@@ -105,6 +108,8 @@ def _check_after(chosen: Device, item: pytest.Item) -> None:
     if seen is not None and (moved := summary(seen)):
         attach("error counters and kernel log", moved)
     wrong = chosen.examine()
+    if seen is not None:
+        show_log(seen, item, failed=bool(wrong) or item.stash.get(OUTCOME, "") != "passed")
     if not wrong:
         _hold_to_limits(chosen, item)
         if seen is not None:

@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     # Imported here: a run that is not ours does not pay for it.
     from hil.plugin import (  # noqa: PLC0415
+        beside,
         captured,
         choice,
         devices,
@@ -41,5 +42,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    for part in (run, devices, choice, captured, journal, nights, results, resuming, recording):
+    for part in (run, devices, choice, captured, journal, nights, results, beside, resuming, recording):
         config.pluginmanager.register(part, part.__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,9 +11,12 @@ import pytest
 
 from hil.bench.device import Device
 from hil.errors import Regression
+from hil.model import slug
+from hil.plugin.beside import results_folder
 from hil.plugin.nights import tonight_of
 from hil.plugin.run import OUTCOME
 from hil.report import attach
+from hil.report.metrics import Metric, write_metrics
 from hil.throughput import Conditions
 from hil.throughput.figures import Figure
 
@@ -48,6 +52,8 @@ class Figures:
         self._conditions = conditions
         self._tonight = tonight_of(config)
         self._points: list[tuple[Key, Point]] = []
+        self._shown: list[Figure] = []
+        self._began = time.time()
         self._version: str | None = None
 
     def hold(
@@ -71,6 +77,7 @@ class Figures:
 
         """
         if self._tonight is None:
+            self._shown += figures
             return
         from hil.history.tonight import is_confirmed  # noqa: PLC0415  (numpy)
 
@@ -93,7 +100,7 @@ class Figures:
             raise self._regression(wrong, bottleneck)
 
     def finish(self, item: pytest.Item) -> None:
-        """Keep what was taken down, in one transaction, and ask the nightly alarm of each series.
+        """Show what was taken down, keep it in one transaction, and ask the nightly alarm of each series.
 
         Points of a test that failed are kept, too: verdicts rest on medians of many nights, and a regression that is
         left out would never be seen to have lasted.
@@ -103,6 +110,7 @@ class Figures:
             UsageError: the file cannot be written.
 
         """
+        self._show()
         if self._tonight is None or not self._points:
             return
         self._tonight.keep(self._points)
@@ -155,6 +163,30 @@ class Figures:
         assert self._tonight is not None  # noqa: S101  (nothing is taken down without)
         point = self._tonight.point(figure.value, figure.spread, figure.samples, context=self._context())
         self._points.append((key, point))
+        self._shown.append(figure)
+
+    def _show(self) -> None:
+        """Write the figures beside Allure's results, if there are any."""
+        folder, bench, now = results_folder(self._config), self._device.bench, time.time()
+        if folder is None:
+            return
+        where = f"{bench.name}: {self._device.alias}{' (simulated)' if bench.simulated else ''}"
+        write_metrics(
+            folder,
+            [
+                Metric(
+                    key=slug(f"{bench.name} {self._device.alias} {figure.name()}"),
+                    title=figure.name(),
+                    group=where,
+                    value=figure.value,
+                    unit=figure.unit,
+                    higher_is_better=figure.higher_is_better,
+                    start=self._began,
+                    stop=now,
+                )
+                for figure in self._shown
+            ],
+        )
 
     def _context(self) -> dict[str, str]:
         """What this device's figures were measured with, beyond what the whole run has in common."""

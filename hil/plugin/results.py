@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shlex
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -18,10 +21,12 @@ from hil.bench.device import QUARANTINE, Device
 from hil.bench.messages import STDERR
 from hil.errors import HilError
 from hil.model import GIB, slug
+from hil.plugin.beside import results_folder
 from hil.plugin.devices import NEEDS, NONE
 from hil.plugin.replay import prepare
 from hil.plugin.run import OUTCOME, Run, current, started
 from hil.report import attach, label_markers, write_environment
+from hil.report.executor import executor, write_executor
 from hil.report.record import Finished
 from hil.report.words import counted, verdict
 
@@ -207,9 +212,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write beside Allure's results what ran."""
-    run, results = started(session.config), _results_folder(session.config)
+    run, results = started(session.config), results_folder(session.config)
     if run is not None and results is not None:
+        host = run.bench.inventory.host
+        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
         write_environment(results, environment(run))
+        write_executor(results, executor(os.environ, host=host.hostname or host.model, command=command))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -239,7 +247,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         write(line)
     for complaint in run.complaints:
         write(f"NOT RESTORED {complaint}")
-    results = _results_folder(config)
+    results = results_folder(config)
     if results is not None:
         write(f"report    Allure results in {results}")
 
@@ -286,8 +294,3 @@ def environment(run: Run) -> dict[str, str]:
     for device in run.bench.devices:
         facts[f"Device {slug(device.alias)}"] = describe(device)
     return facts
-
-
-def _results_folder(config: pytest.Config) -> Path | None:
-    folder = config.getoption("allure_report_dir", default=None)
-    return Path(folder) if folder else None

@@ -1,5 +1,5 @@
 """What a run leaves for people to read: Allure's files, steps and attachments, words for the terminal."""
 
-from hil.report.allure import attach, label_markers, step, write_environment
+from hil.report.allure import attach, label_markers, show_line, step, write_environment
 
-__all__ = ["attach", "label_markers", "step", "write_environment"]
+__all__ = ["attach", "label_markers", "show_line", "step", "write_environment"]

@@ -46,6 +46,25 @@ def label_markers(labels: Mapping[str, str]) -> list[tuple[str, str]]:
     return sorted(labels.items())
 
 
+def show_line(name: str, text: str) -> None:
+    """Show `text` on top of the running test's result, beside its parameters; it does not tell tests apart."""
+    if find_spec("allure") is None:
+        return
+    import allure  # noqa: PLC0415
+
+    allure.dynamic.parameter(name, _AsItStands(text), excluded=True)
+
+
+class _AsItStands:
+    """A text that Allure does not put into quotation marks: what is no text it shows by its ``repr``."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
 @contextmanager
 def step(title: str) -> Iterator[None]:
     """A step in the report, where Allure's plugin is installed."""

@@ -4,7 +4,7 @@ from hil.throughput.bottleneck import Bottleneck, Measured, Path, bottleneck
 from hil.throughput.clocks import disagreement
 from hil.throughput.conditions import Conditions
 from hil.throughput.hockney import Hockney
-from hil.throughput.link import BandVerdict, LeastLink, hops, judge, weak_hops, weak_pcie
+from hil.throughput.link import BandVerdict, LeastLink, against, hops, judge, weak_hops, weak_pcie
 from hil.throughput.residency import UNIFIED, Residency
 from hil.throughput.reuse import Reused, measure_reuse, predicted_break_even, predicted_streamed
 from hil.throughput.sampler import BothWays, sample, sample_both, sample_streams
@@ -26,6 +26,7 @@ __all__ = [
     "Reused",
     "Samples",
     "Soak",
+    "against",
     "bottleneck",
     "disagreement",
     "fitted",

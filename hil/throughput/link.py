@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hil.model import BANDS, NOMINAL_GBPS, Gpu, Inventory, LinkKind, PcieLink, Router, decimal_gb_s
+from hil.model import BANDS, NOMINAL_GBPS, Gpu, Inventory, LaneLink, LinkKind, PcieLink, Router, decimal_gb_s
 
 NOMINAL_LANES = 2
 """Lanes of every cable between host and enclosure, bonded: 2 × 10 … 2 × 40 Gb/s."""
@@ -75,6 +75,18 @@ def weak_hops(path: Sequence[Router], least: LeastLink) -> tuple[str, ...]:
         elif router.link.lanes is not None and router.link.lanes < lanes:
             found.append(f"{name} has {router.link.lanes} lane(s), expected at least {lanes} ({least.source})")
     return tuple(found)
+
+
+def against(path: Sequence[Router], kind: LinkKind, least: LeastLink) -> str:
+    """What the last cable of `path` negotiated against the least it must be, in one line; marked if any has less."""
+    link = path[-1].link if path else LaneLink(lane_gbps=None, lanes=None)
+    gbps = least.gbps if least.gbps is not None else NOMINAL_GBPS.get(kind)
+    # The figures first: a report cuts off long lines.
+    seen = "not to be seen" if not path else "not told" if link.gbps is None else f"{link.gbps:g} Gb/s"
+    wanted = "" if gbps is None else f", expected {gbps:g} Gb/s"
+    split = f"{link.lanes} × {link.lane_gbps:g}; " if link.lanes and link.lane_gbps else ""
+    weak = not path or bool(weak_hops(path, least))
+    return f"{'TOO LOW: ' if weak else ''}{seen}{wanted} ({split}{kind if least == LeastLink() else least.source})"
 
 
 def weak_pcie(seen: Sequence[PcieLink], gpu: Gpu, above: PcieLink | None, least: LeastLink) -> str:

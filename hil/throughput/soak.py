@@ -112,7 +112,9 @@ def soak(
 
 def joined(parts: Sequence[Soak]) -> Soak:
     """`parts`, at least one and all of one kind, as one soak that went on without a pause."""
-    moments, rates, before = [], [], 0.0
+    moments: list[float] = []
+    rates: list[float] = []
+    before = 0.0
     for part in parts:
         moments += [before + moment for moment in part.moments]
         rates += part.rates

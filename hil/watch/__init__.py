@@ -2,7 +2,7 @@
 
 from hil.watch.aer import AerCount, AerCounters, difference, path_to_root
 from hil.watch.alarms import STRAY, alarms, driver_alarms, link_alarms, summary
-from hil.watch.kernel import Mark, Observations, WatchedLine, begin, since, subject
+from hil.watch.kernel import Mark, Observations, WatchedLine, begin, marked, since, subject
 from hil.watch.ratings import Ratings, ratings, strained
 from hil.watch.telemetry import TelemetrySample, sample, sampling
 from hil.watch.window import Window, opened, turned
@@ -25,6 +25,7 @@ __all__ = [
     "difference",
     "driver_alarms",
     "link_alarms",
+    "marked",
     "opened",
     "parse",
     "path_to_root",

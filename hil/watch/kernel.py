@@ -29,6 +29,9 @@ _SUBJECTS: Final = (
     ("pci", re.compile(r"\bpcieport\b|IOPCI|\bBAR [0-9]")),
 )
 
+_FAULTS: Final = ("xid", "aer", "dart")
+_OF_A_LINK: Final = re.compile(r"PCIe Bus Error|error status/mask=")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedLine:
@@ -40,6 +43,11 @@ class WatchedLine:
     about: str = ""
     """``xid``, ``nvidia``, ``aer``, ``hot plug``, ``thunderbolt``, ``tinygpu``, ``dart``, ``pci``; empty =
     another subject."""
+
+    @property
+    def fault(self) -> bool:
+        """Whether it speaks of one: an Xid, an error of a link (AER), an exception of an IOMMU."""
+        return self.about in _FAULTS or _OF_A_LINK.search(self.text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +129,17 @@ def since(host: Host, mark: Mark) -> Observations:
 def subject(text: str) -> str:
     """What a kernel log line is about, as in `WatchedLine.about`."""
     return next((name for name, pattern in _SUBJECTS if pattern.search(text)), "")
+
+
+def marked(lines: Iterable[WatchedLine]) -> str:
+    """`lines` as text, one a line; those that speak of a fault begin with ``>>``, an Xid's meaning stands below it."""
+    found = []
+    for line in lines:
+        mark = ">>" if line.fault else "  "
+        found.append(f"{mark} {line.time:12.6f} {line.about or '-':12} {line.text}")
+        meant = [one.meaning for one in xid.parse([LogLine(time=line.time, text=line.text)]) if one.meaning]
+        found += [f"   {'':12} {'':12} = {meaning}" for meaning in meant]
+    return "\n".join(found)
 
 
 def _boot_id(host: Host) -> tuple[str, Sequence[str]]:
