@@ -27,12 +27,9 @@ def lines(measured: Measured) -> Iterator[str]:
     found = measured.score()
     yield f"| {' | '.join(_HEAD)} |"
     yield "|---" * len(_HEAD) + "|"
-    domain = ""
-    for one in found.faults:
-        if one.domain != domain:
-            domain = one.domain
-            yield f"| **{domain}** {'| ' * len(_HEAD)}".rstrip()
-        yield _row(one)
+    for domain in dict.fromkeys(one.domain for one in found.faults):
+        yield f"| **{domain}** {'| ' * len(_HEAD)}".rstrip()
+        yield from (_row(one) for one in found.faults if one.domain == domain)
     yield ""
     yield f"{text.total(found.faults)[0].upper()}{text.total(found.faults)[1:]}."
     yield ""
