@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from hil.errors import DeviceGone, DriverError
 from hil.hosts import Host
-from hil.hosts.nvml_session import GPU_IS_LOST, NOT_FOUND, NOT_SUPPORTED, NvmlSession, code_of, nvml_session
 from hil.model import Gpu
+from hil.watch.telemetry import asked_of
 
-_NOT_TOLD: Final = (NOT_SUPPORTED, 13)
-"""nvml.h's NOT_SUPPORTED and FUNCTION_NOT_FOUND."""
+_SUBJECT: Final = "settings of"
 _GRAPHICS, _MEMORY = 0, 2
 
 
@@ -39,44 +36,17 @@ def settings(host: Host, gpu: Gpu) -> GpuSettings:
         DriverError: NVML answered with another error.
 
     """
-    with nvml_session(host) as session, session.use() as nvml:
-        try:
-            return _read(nvml, _handle(nvml, gpu), session)
-        except session.failure as error:
-            code = code_of(error)
-            what = f"settings of {gpu.name} at {gpu.function.address}: NVML says {error} (code {code})"
-            if code in (GPU_IS_LOST, NOT_FOUND):
-                raise DeviceGone(f"{what}; it was unplugged, or its driver let go of it", code=code) from error
-            raise DriverError(what, code=code) from error
-
-
-def _handle(nvml: Any, gpu: Gpu) -> Any:
-    # By UUID where it is known: at its old address there may be another card by now.
-    if gpu.uuid:
-        return nvml.nvmlDeviceGetHandleByUUID(gpu.uuid)
-    return nvml.nvmlDeviceGetHandleByPciBusId(gpu.function.address)
-
-
-def _read(nvml: Any, handle: Any, session: NvmlSession) -> GpuSettings:
-    def told(ask: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return ask(handle, *arguments)
-        except session.failure as error:
-            if code_of(error) in _NOT_TOLD:
-                return None
-            raise
-
-    ecc = told(nvml.nvmlDeviceGetEccMode)
-    power = told(nvml.nvmlDeviceGetEnforcedPowerLimit)
-    return GpuSettings(
-        ecc=None if ecc is None else bool(ecc[0]),
-        ecc_pending=None if ecc is None else bool(ecc[1]),
-        max_graphics_mhz=told(nvml.nvmlDeviceGetMaxClockInfo, _GRAPHICS),
-        max_memory_mhz=told(nvml.nvmlDeviceGetMaxClockInfo, _MEMORY),
-        power_limit_w=None if power is None else power / 1000,  # NVML counts milliwatts
-        vbios=_text(told(nvml.nvmlDeviceGetVbiosVersion)),
-        serial=_text(told(nvml.nvmlDeviceGetSerial)),
-    )
+    with asked_of(host, gpu, finding=_SUBJECT, reading=_SUBJECT) as told:
+        ecc, power = told("nvmlDeviceGetEccMode"), told("nvmlDeviceGetEnforcedPowerLimit")
+        return GpuSettings(
+            ecc=None if ecc is None else bool(ecc[0]),
+            ecc_pending=None if ecc is None else bool(ecc[1]),
+            max_graphics_mhz=told("nvmlDeviceGetMaxClockInfo", _GRAPHICS),
+            max_memory_mhz=told("nvmlDeviceGetMaxClockInfo", _MEMORY),
+            power_limit_w=None if power is None else power / 1000,  # NVML counts milliwatts
+            vbios=_text(told("nvmlDeviceGetVbiosVersion")),
+            serial=_text(told("nvmlDeviceGetSerial")),
+        )
 
 
 def _text(value: str | bytes | None) -> str | None:

@@ -29,6 +29,8 @@ THROTTLE_REASONS: Final[dict[int, str]] = {
 """Bits of NVML's clocks event reasons (nvml.h, nvmlClocksEventReason…)."""
 _FUNCTION_NOT_FOUND: Final = 13
 _PSTATE_UNKNOWN: Final = 32
+_FINDING, _READING = "telemetry: finding", "telemetry: reading"
+_LOST_OR_UNKNOWN: Final = (GPU_IS_LOST, NOT_FOUND)
 _GRAPHICS, _MEMORY, _GPU_SENSOR = 0, 2, 0
 
 
@@ -75,21 +77,20 @@ def sampling(host: Host, gpu: Gpu) -> Iterator[Callable[[], TelemetrySample]]:
     NVML holds the driver open meanwhile: close it before the GPU is to be removed in order.
     """
     with nvml_session(host) as session:
-        handle = _asked(session, gpu, "finding", lambda nvml: _handle(nvml, gpu))
-        yield lambda: _asked(session, gpu, "reading", lambda nvml: _read(nvml, handle, host.clock.now()))
+        handle = _asked(session, gpu, _FINDING, lambda nvml: _handle(nvml, gpu), gone=_LOST_OR_UNKNOWN)
+        yield lambda: _asked(session, gpu, _READING, lambda nvml: _read(nvml, handle, host.clock.now()))
 
 
 @contextmanager
-def asked_of(host: Host, gpu: Gpu) -> Iterator[Callable[..., Any]]:
+def asked_of(host: Host, gpu: Gpu, *, finding: str = _FINDING, reading: str = _READING) -> Iterator[Callable[..., Any]]:
     """Within the block, what it gives asks NVML one function of `gpu`: ``told("nvmlDeviceGetX", …)``.
 
-    `None` where card or driver does not know it; raises as `sample` does.
+    `None` where card or driver does not know it; raises as `sample` does, with messages that begin with `finding` or
+    `reading`.
     """
     with nvml_session(host) as session:
-        handle = _asked(session, gpu, "finding", lambda nvml: _handle(nvml, gpu))
-        yield lambda function, *given: _asked(
-            session, gpu, "reading", lambda nvml: _told(nvml, handle, function, *given)
-        )
+        handle = _asked(session, gpu, finding, lambda nvml: _handle(nvml, gpu), gone=_LOST_OR_UNKNOWN)
+        yield lambda function, *given: _asked(session, gpu, reading, lambda nvml: _told(nvml, handle, function, *given))
 
 
 def replays(host: Host, gpu: Gpu) -> int | None:
@@ -102,14 +103,16 @@ def replays(host: Host, gpu: Gpu) -> int | None:
         return count
 
 
-def _asked(session: NvmlSession, gpu: Gpu, doing: str, ask: Callable[[Any], Any]) -> Any:
+def _asked(
+    session: NvmlSession, gpu: Gpu, doing: str, ask: Callable[[Any], Any], *, gone: tuple[int, ...] = (GPU_IS_LOST,)
+) -> Any:
     try:
         with session.use() as nvml:
             return ask(nvml)
     except session.failure as error:
         code = code_of(error)
-        what = f"telemetry: {doing} {gpu.name} at {gpu.function.address}: NVML says {error} (code {code})"
-        if code == GPU_IS_LOST or (code == NOT_FOUND and doing == "finding"):
+        what = f"{doing} {gpu.name} at {gpu.function.address}: NVML says {error} (code {code})"
+        if code in gone:
             raise DeviceGone(f"{what}; it was unplugged, or its driver let go of it", code=code) from error
         raise DriverError(what, code=code) from error
 
