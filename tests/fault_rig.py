@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import re
 from contextlib import contextmanager
-from typing import Any
 
 from sim_rig import MIB, Rig
 
@@ -31,22 +29,6 @@ def draws(name: str) -> list[str]:
     dice = random.Random(7)  # noqa: S311  (reproducible, not secret)
     found = [kind(name).draw(i / 19, dice) for i in range(20)]
     return [f"{name}:" + ",".join(f"{key}={value}" for key, value in drawn.items()) for drawn in found]
-
-
-def check_class(name: str) -> None:
-    """What holds of every fault: names, pattern, and draws that are parameters of it."""
-    fault = kind(name)
-    assert fault.name == name
-    assert fault.domain in (
-        "link", "pcie", "dma", "memory", "driver", "thermal", "hot plug", "reset", "host",
-    )  # fmt: skip
-    assert fault.seen_by in ("driver", "transfer", "throughput")
-    assert fault.story.endswith((".", "…"))
-    re.compile(fault.shows_as)
-    assert bool(fault.shows_as) is not fault.control
-    site: Any = machine_of(LINUX)
-    unseen = [fault.below_sight(choice.make(text, site).parameters) for text in draws(name)]
-    assert unseen[-1] == "", "nobody could see the worst of it"
 
 
 def machine_of(name: str, *faults: str) -> Machine:

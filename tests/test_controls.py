@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, check_class, draws, kind, machine_of, seconds
+from fault_rig import GPU, LINUX, MAC, draws, kind, machine_of, seconds
 from machine_host import MachineHost
 from sim_rig import MIB, rigs
 
@@ -33,11 +33,6 @@ def test_there_are_five_and_they_say_that_they_are_none():
     assert len(NAMES) == 5
     assert all(kind(name).control for name in NAMES)
     assert not any(kind(name).control for name in registry.names(choice.GROUP) if name not in NAMES)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_are_parameters(name):
-    check_class(name)
 
 
 @pytest.mark.parametrize("bench", BENCHES)

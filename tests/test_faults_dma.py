@@ -7,7 +7,6 @@ import os
 
 import pytest
 from copies_under_fault import D2D, D2H, H2D, HEAP, MARGIN, carried, data_of, fault, intact, old_of
-from fault_rig import check_class
 from sim_rig import MIB, rigs
 
 from hil.errors import UsageError
@@ -33,11 +32,6 @@ def switch_on():
 
 def pieces(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_are_parameters_and_the_most_severe_can_be_seen(name):
-    check_class(name)
 
 
 @pytest.mark.parametrize("name", NAMES)

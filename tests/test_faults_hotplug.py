@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, check_class, machine_of
+from fault_rig import GPU, LINUX, MAC, machine_of
 from machine_host import MachineHost
 from sim_rig import rigs, round_numbers, there_and_back
 
@@ -41,11 +41,6 @@ def replug(machine: Machine, index: int = 0) -> list[Event]:
 
 def found(machine: Machine):
     return discover(MachineHost(machine))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_are_parameters_and_the_most_severe_can_be_seen(name):
-    check_class(name)
 
 
 # Half enumerated ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from copies_under_fault import D2H, H2D, HEAP, carried, data_of, fault, intact, reset
-from fault_rig import check_class, machine_of
+from fault_rig import machine_of
 from hypothesis import given
 from hypothesis import strategies as st
 from sim_rig import MIB, rigs
@@ -47,11 +47,6 @@ class Card:
 @pytest.fixture
 def card(switch_on):
     return lambda text: Card(switch_on(None, text))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_are_parameters_and_the_most_severe_can_be_seen(name):
-    check_class(name)
 
 
 @pytest.mark.parametrize("name", NAMES)

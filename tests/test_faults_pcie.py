@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import GPU, LINUX, MAC, PCI, check_class, kind, machine_of, said, seconds, text
+from fault_rig import GPU, LINUX, MAC, PCI, kind, machine_of, said, seconds, text
 from sim_rig import MIB, rigs, there_and_back
 
 from hil.errors import DeviceGone
@@ -25,11 +25,6 @@ NAMES = ("aer-flood", "completion-timeout", "off-the-bus", "small-payload")
 def switch_on():
     with rigs() as start:
         yield start
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_are_parameters_and_the_most_severe_can_be_seen(name):
-    check_class(name)
 
 
 def counters(machine, address: str, severity: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import GPU, LINUX, check_class, machine_of
+from fault_rig import GPU, LINUX, machine_of
 from sim_rig import MIB, Rig, rigs
 
 from hil.errors import DeviceGone, DriverError
@@ -50,11 +50,6 @@ def replug(machine: Machine) -> None:
     wait(machine, 1.0)
     machine.attach(machine.enclosures[0])
     wait(machine, 10.0)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_are_parameters_and_the_most_severe_can_be_seen(name):
-    check_class(name)
 
 
 # Time -----------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import check_class, kind, seconds
+from fault_rig import kind, seconds
 from sim_rig import MIB, rigs, round_numbers
 
 from hil.model import Direction
@@ -63,10 +63,6 @@ def work(rig, seconds_long: float, target: str = "0") -> float:
         now = rig.machine.clock.now()
     engine.close()
     return 16 * MIB / (now - start)
-
-
-def test_draws_are_parameters_and_the_most_severe_can_be_seen():
-    check_class("thermal-throttle")
 
 
 def test_a_card_warms_up_slows_down_and_says_why(switch_on):

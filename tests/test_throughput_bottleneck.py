@@ -7,7 +7,7 @@ import math
 import pytest
 
 from hil.model import GB, LaneLink, LinkKind, PcieLink
-from hil.throughput.bottleneck import Measured, Path, bottleneck, ceilings, pcie_rate
+from hil.throughput.bottleneck import Measured, Path, bottleneck, ceilings
 from hil.throughput.hockney import Hockney
 from hil.throughput.residency import Residency
 
@@ -20,9 +20,9 @@ USB4 = Path(
 
 
 def test_a_pcie_link_carries_its_payload():
-    assert pcie_rate(PcieLink(gts=16.0, width=4)) == pytest.approx(6.63 * GB, rel=0.01)
-    assert pcie_rate(PcieLink(gts=2.5, width=1)) == pytest.approx(0.2105 * GB, rel=0.01)
-    assert pcie_rate(PcieLink(gts=None, width=4)) is None
+    assert PcieLink(gts=16.0, width=4).payload_rate == pytest.approx(6.63 * GB, rel=0.01)
+    assert PcieLink(gts=2.5, width=1).payload_rate == pytest.approx(0.2105 * GB, rel=0.01)
+    assert PcieLink(gts=None, width=4).payload_rate is None
 
 
 def test_a_healthy_usb4_path_is_bounded_by_its_link():

@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.model import MAD_TO_SD
+
 Floats = NDArray[np.float64]
 
 LONGEST: Final = 60
@@ -30,8 +32,6 @@ WINSOR: Final = 3.0
 """Scores beyond it count as it: one night alone is no change."""
 FLOOR: Final = 0.002
 """Share of the median below which no spread is believed: a series that never varied would alarm at a rounding."""
-MAD_TO_SD: Final = 1.4826
-"""Of a normal distribution: standard deviation over median absolute deviation."""
 MEDIAN_PENALTY: Final = 1.57
 """π/2: variance of a median over that of a mean of as many normal values."""
 MOST_CORRELATION: Final = 0.8

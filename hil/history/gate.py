@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from hil.model import robust_sd
+
 NIGHTS: Final = 30
 """Nights that it looks back at."""
 SHORTEST: Final = 10
@@ -14,7 +16,6 @@ SHORTEST: Final = 10
 SPREADS: Final = 4.0
 LEAST: Final = 0.02
 """Share of the median: less is never called a regression by one night alone."""
-_MAD_TO_SD: Final = 1.4826
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ def gate(nights: Sequence[float], *, higher_is_better: bool) -> Gate | None:
     if len(last) < SHORTEST:
         return None
     middle = median(last)
-    spread = _MAD_TO_SD * median(abs(value - middle) for value in last)
+    spread = robust_sd(last, middle)
     margin = max(SPREADS * spread, LEAST * abs(middle))
     limit = middle - margin if higher_is_better else middle + margin
     return Gate(median=middle, spread=spread, limit=limit, nights=len(last), higher_is_better=higher_is_better)

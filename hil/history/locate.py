@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.history.cusum import MAD_TO_SD, SHORTEST, Alarm
+from hil.history.cusum import SHORTEST, Alarm
+from hil.model import MAD_TO_SD
 
 HALF_WINDOW: Final = 3
 """Nights on each side that the Hampel filter looks at."""

@@ -14,7 +14,8 @@ from hil.model.inventory import (
     RouterRole,
     UsbFunction,
 )
-from hil.model.links import BANDS, NOMINAL_GBPS, Band, LaneLink, LinkKind, PcieLink
+from hil.model.links import BANDS, NOMINAL_GBPS, PCIE_PAYLOAD, Band, LaneLink, LinkKind, PcieLink
+from hil.model.spread import MAD_TO_SD, robust_sd
 from hil.model.units import GB, GIB, KIB, MIB, Direction, decimal_gb_s, size_text
 
 __all__ = [
@@ -22,8 +23,10 @@ __all__ = [
     "GB",
     "GIB",
     "KIB",
+    "MAD_TO_SD",
     "MIB",
     "NOMINAL_GBPS",
+    "PCIE_PAYLOAD",
     "Band",
     "Direction",
     "Domain",
@@ -45,6 +48,7 @@ __all__ = [
     "found_again",
     "from_dict",
     "gpu_aliases",
+    "robust_sd",
     "size_text",
     "slug",
     "to_dict",

@@ -43,12 +43,28 @@ class LaneLink:
         return f"{self.gbps:g} Gb/s ({self.lanes} × {self.lane_gbps:g})"
 
 
+PCIE_PAYLOAD = 128 / 152
+"""Share of a PCIe link's bytes that is payload: packets of 128 bytes, each with 24 of header, sequence, checks and
+framing (PCI Express Base Specification 4.0, 3.3 and 4.2)."""
+_OLD_CODING, _CODING = 0.8, 128 / 130
+"""8b/10b up to 5 GT/s, 128b/130b from 8 GT/s on."""
+_NEW_CODING_GTS = 8.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PcieLink:
     """A PCI Express link: GT/s of one lane, and its width. `None` = not reported or no link."""
 
     gts: float | None
     width: int | None
+
+    @property
+    def payload_rate(self) -> float | None:
+        """Payload bytes/s in one direction, less coding and packet headers; `None` where it is not known."""
+        if self.gts is None or self.width is None:
+            return None
+        coding = _CODING if self.gts >= _NEW_CODING_GTS else _OLD_CODING
+        return self.gts * 1e9 / 8 * coding * self.width * PCIE_PAYLOAD
 
     def __str__(self) -> str:
         if self.gts is None or self.width is None:

@@ -6,7 +6,7 @@ import math
 from collections import deque
 
 from hil.hosts.wires.driver import Status
-from hil.model import GB, Direction
+from hil.model import GB, Direction, PcieLink
 from hil.sim.arrivals import Arrivals
 from hil.sim.copies import Copy, Piece
 from hil.sim.faults.base import Chunk, Completion, Submission, Training
@@ -16,8 +16,6 @@ PAGEABLE_FACTOR = 0.55
 """Share of the pinned rate that a copy from or to pageable memory reaches: each piece is staged first."""
 PAGEABLE_LATENCY = 9e-6
 """Seconds that staging adds to a copy."""
-PAYLOAD = 128 / 152
-"""Share of a PCIe link's bytes that is payload: 128 in a packet, which has 24 of header, checks and framing."""
 
 
 class Lane:
@@ -225,5 +223,4 @@ def _share(enclosure: SimEnclosure) -> float:
 
 
 def _pcie_rate(training: Training) -> float:
-    coding = 0.8 if training.pcie_gts < 8 else 128 / 130  # noqa: PLR2004  (8b/10b up to PCIe 2.0, from 3.0 128b/130b)
-    return training.pcie_gts * 1e9 / 8 * coding * training.pcie_width * PAYLOAD
+    return PcieLink(gts=training.pcie_gts, width=training.pcie_width).payload_rate or 0.0

@@ -7,12 +7,6 @@ from dataclasses import dataclass
 
 from hil.model import BANDS, NOMINAL_GBPS, LaneLink, LinkKind, PcieLink, decimal_gb_s
 
-PAYLOAD = 128 / 152
-"""Share of a PCIe link's bytes that is payload: packets of 128 bytes, each with 24 of header, sequence, checks and
-framing (PCI Express Base Specification 4.0, 3.3 and 4.2)."""
-OLD_CODING, CODING = 0.8, 128 / 130
-"""8b/10b up to 5 GT/s, 128b/130b from 8 GT/s on."""
-NEW_CODING_GTS = 8.0
 CLOSE = 0.85
 """Share of a ceiling from which on that hop is held to be what bounds the rate."""
 SHARED = 0.65
@@ -72,14 +66,6 @@ class Measured:
     """Of a copy of `rate`."""
 
 
-def pcie_rate(link: PcieLink) -> float | None:
-    """Payload bytes/s of a PCIe link in one direction; `None` where it is not known."""
-    if link.gts is None or link.width is None:
-        return None
-    coding = CODING if link.gts >= NEW_CODING_GTS else OLD_CODING
-    return link.gts * 1e9 / 8 * coding * link.width * PAYLOAD
-
-
 def ceilings(path: Path) -> tuple[Ceiling, ...]:
     """What each hop of `path` could carry, lowest first; hops of which nothing is known are left out."""
     found = []
@@ -89,7 +75,7 @@ def ceilings(path: Path) -> tuple[Ceiling, ...]:
         why = f"{now:g} of {nominal:g} Gb/s negotiated, of which PCIe gets {decimal_gb_s(band.high)} at the most"
         found.append(Ceiling(hop="link", rate=band.high * min(now / nominal, 1.0), why=why))
     for name, link in (("under load", path.pcie), ("of the card", path.card)):
-        rate = pcie_rate(link) if link is not None else None
+        rate = link.payload_rate if link is not None else None
         if rate is not None:
             found.append(Ceiling(hop="pcie", rate=rate, why=f"{link} {name}, less coding and packet headers"))
     return tuple(sorted(found, key=lambda ceiling: ceiling.rate))

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from hil.model import Direction, decimal_gb_s, from_dict, size_text, to_dict
-
-_MAD_TO_SD = 1.4826  # of normally distributed values
+from hil.model import Direction, decimal_gb_s, from_dict, robust_sd, size_text, to_dict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +50,7 @@ class Samples:
     @property
     def spread(self) -> float:
         """Robust standard deviation of the rates, bytes/s: 1.4826 times the median distance from `rate`."""
-        middle = self.rate
-        return _MAD_TO_SD * median(abs(rate - middle) for rate in self.rates)
+        return robust_sd(self.rates, self.rate)
 
     def text(self) -> str:
         """One line: direction, size, rate, spread, number of samples, whose clock."""

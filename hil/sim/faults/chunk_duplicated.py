@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hil.model import MIB
 from hil.sim.faults import base
-from hil.sim.faults.draws import scaled
+from hil.sim.faults.draws import pieces_apart
 from hil.sim.faults.pieces import PieceFault, PieceParameters, part
 
 
@@ -39,14 +39,7 @@ class ChunkDuplicated(PieceFault):
     @classmethod
     def draw(cls, severity: float, dice: random.Random) -> dict[str, object]:
         """One cache line in a hundred, to a fifth of all pieces of 64 KiB."""
-        size = 1 << round(6 + 10 * severity)
-        return {
-            "bytes": size,
-            "rate": scaled(0.01, 0.2, severity),
-            "distance": size * dice.randint(1, 4),
-            "direction": dice.choice(["H2D", "D2H"]),
-            "seed": dice.randrange(1 << 16),
-        }
+        return pieces_apart(severity, dice, most=0.2)
 
     def on_chunk(self, chunk: base.Chunk) -> Sequence[base.Chunk]:
         """Let what was chosen arrive again, as soon as what it falls on has."""

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hil.model import MIB
 from hil.sim.faults import base
-from hil.sim.faults.draws import scaled
+from hil.sim.faults.draws import pieces_apart
 from hil.sim.faults.pieces import PieceFault, PieceParameters, part, without
 
 
@@ -59,14 +59,7 @@ class ChunksSwapped(PieceFault):
     @classmethod
     def draw(cls, severity: float, dice: random.Random) -> dict[str, object]:
         """One pair of cache lines in a hundred, to a third of all pieces of 64 KiB."""
-        size = 1 << round(6 + 10 * severity)
-        return {
-            "bytes": size,
-            "rate": scaled(0.01, 0.3, severity),
-            "distance": size * dice.randint(1, 4),
-            "direction": dice.choice(["H2D", "D2H"]),
-            "seed": dice.randrange(1 << 16),
-        }
+        return pieces_apart(severity, dice, most=0.3)
 
     def on_chunk(self, chunk: base.Chunk) -> Sequence[base.Chunk]:
         """Send what was chosen to the place of its partner, and the partner, now or as it passes, to its own."""

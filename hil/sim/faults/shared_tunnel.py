@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hil.model import Direction
+from hil.model import PCIE_PAYLOAD, Direction
 from hil.sim.faults import base, sight
 
 PERIOD = 0.005
 """Seconds; a disk's bursts follow one another about so fast."""
-PAYLOAD = 128 / 152
-"""Share of a tunnel's bytes that is payload: packets of 128 bytes have 24 more of header, checks and framing."""
 LEFT_OVER = 0.05
 """Share of the link that the PCIe tunnel keeps, whatever the others take."""
 _TYPICAL_GBPS, _TYPICAL_RATE = 40.0, 3.1e9
@@ -66,4 +64,4 @@ class SharedTunnel(base.Fault):
 
 def _left(link_gbps: float, stolen_gbps: float) -> float:
     """bytes/s of payload that a link of `link_gbps` has left."""
-    return max(link_gbps - stolen_gbps, LEFT_OVER * link_gbps) * 1e9 / 8 * PAYLOAD
+    return max(link_gbps - stolen_gbps, LEFT_OVER * link_gbps) * 1e9 / 8 * PCIE_PAYLOAD

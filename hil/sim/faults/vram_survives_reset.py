@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from hil.sim.faults import base
+from hil.sim.faults.draws import half_to_all
 
 
 class VramSurvivesReset(base.Fault):
@@ -22,7 +23,7 @@ class VramSurvivesReset(base.Fault):
     @classmethod
     def draw(cls, severity: float, dice: random.Random) -> dict[str, object]:
         """From one reset in two to each."""
-        return {"probability": round(0.5 + severity / 2, 2), "seed": dice.randrange(1 << 16)}
+        return half_to_all(severity, dice)
 
     def on_reset(self, plan: base.ResetPlan) -> None:
         """Keep it."""
