@@ -220,6 +220,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         write_executor(results, executor(os.environ, host=host.hostname or host.model, command=command))
 
 
+@pytest.hookimpl(trylast=True)  # below other plugins' tables: the last lines are those that are read
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The run in a few lines, for whoever reads this at nine in the morning."""
     run = started(config)
