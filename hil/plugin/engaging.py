@@ -38,9 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
         results,
         resuming,
         run,
+        summary,
     )
 
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    for part in (run, devices, choice, captured, journal, nights, results, beside, resuming, recording):
+    for part in (run, devices, choice, captured, journal, nights, results, summary, beside, resuming, recording):
         config.pluginmanager.register(part, part.__name__)

@@ -1,4 +1,4 @@
-"""The history in a run: opened before any test, told of at the end."""
+"""The history in a run: opened before any test, what the summary says of it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import hil
 from hil.errors import UsageError
 from hil.plugin.checkout import commit_of
-from hil.plugin.run import Run, current, started
+from hil.plugin.run import Run, current
 
 if TYPE_CHECKING:
     from hil.history import Tonight
@@ -55,16 +55,6 @@ def tonight_of(config: pytest.Config) -> Tonight | None:
     return config.stash.get(_TONIGHT, None)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say what was kept, and which series are worse, by what they share."""
-    tonight = tonight_of(config)
-    if tonight is None or started(config) is None:
-        return
-    for line in _told(tonight):
-        terminalreporter.write_line(line)
-
-
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the file."""
     tonight = tonight_of(config)
@@ -72,7 +62,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         tonight.close()
 
 
-def _told(tonight: Tonight) -> Iterator[str]:
+def told(config: pytest.Config) -> Iterator[str]:
+    """Lines of the summary: what was kept, and which series are worse, by what they share."""
+    tonight = tonight_of(config)
+    if tonight is None:
+        return
     from hil.history.tonight import grouped  # noqa: PLC0415
     from hil.history.words import change_sentence  # noqa: PLC0415
 

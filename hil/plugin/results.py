@@ -1,4 +1,4 @@
-"""What a run tells: header, labels on every result, evidence beside failures, the summary at the end."""
+"""What a run tells: header, labels on every result, evidence beside failures."""
 
 from __future__ import annotations
 
@@ -8,33 +8,25 @@ import re
 import shlex
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import hil
 from hil.bench.bench import Bench
-from hil.bench.device import QUARANTINE, Device
+from hil.bench.device import Device
 from hil.bench.messages import STDERR
 from hil.errors import HilError
 from hil.model import GIB, slug
+from hil.plugin import summary
 from hil.plugin.beside import results_folder
 from hil.plugin.devices import NEEDS, NONE
 from hil.plugin.replay import prepare
 from hil.plugin.run import OUTCOME, Run, current, started
 from hil.report import attach, label_markers, write_environment
 from hil.report.executor import executor, write_executor
-from hil.report.record import Finished
-from hil.report.words import counted, verdict
 
-_SKIPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
-_TROUBLES: pytest.StashKey[list[str]] = pytest.StashKey()
-_HOPS: pytest.StashKey[Counter[str]] = pytest.StashKey()
-_HELD_BACK: pytest.StashKey[Counter[str]] = pytest.StashKey()
-_NOTES_TOLD: pytest.StashKey[int] = pytest.StashKey()
 _OURS = re.compile(r"(hil|fixtures)\.")
 _SHOWN = 10
 """Lines of a kind in the summary, and lines of a device process's output beside a failure."""
@@ -53,7 +45,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if bench.faults:
         lines.append(f"  injected faults: {', '.join(bench.faults)}")
     lines += [f"  note: {note}" for note in [*bench.inventory.problems, *bench.notes]]
-    config.stash[_NOTES_TOLD] = len(bench.notes)
+    summary.note_told(config, len(bench.notes))
     lines.append(f"  seed: {run.options.seed} (--hil-seed={run.options.seed} repeats this run)")
     return lines
 
@@ -135,10 +127,9 @@ def pytest_runtest_makereport(
     if call.when == "call":
         item.stash[OUTCOME] = report.outcome
     if report.skipped and isinstance(report.longrepr, tuple):
-        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
-        item.config.stash.setdefault(_SKIPS, Counter())[reason] += 1
+        summary.note_skip(item.config, str(report.longrepr[2]).removeprefix("Skipped: "))
     if report.failed and call.excinfo is not None:
-        _note_trouble(item, call.excinfo)
+        summary.note_trouble(item, call.excinfo)
         if isinstance(call.excinfo.value, HilError) and not _passes_through_a_suite(call.excinfo, item.config):
             report.longrepr = "".join(traceback.format_exception_only(call.excinfo.value)).rstrip()
         for title, text in _evidence(call.excinfo.value, item):
@@ -146,33 +137,6 @@ def pytest_runtest_makereport(
             if title == STDERR:
                 report.sections.append((title, _last_lines(text)))
     return report
-
-
-def remember(config: pytest.Config, test: Finished) -> None:
-    """Tell in the summary of a test that an earlier part of this run has finished."""
-    stash = config.stash
-    if test.outcome == "skipped":
-        stash.setdefault(_SKIPS, Counter())[test.message] += 1
-    elif test.operation == QUARANTINE:
-        stash.setdefault(_HELD_BACK, Counter())[str(test.device)] += 1
-    elif test.outcome != "passed":
-        line = f"{test.error}: {test.message}".partition("\n")[0]
-        stash.setdefault(_TROUBLES, []).append(f"{test.outcome:9} {test.test}: {line}")
-        if test.hop:
-            stash.setdefault(_HOPS, Counter())[test.hop] += 1
-
-
-def _note_trouble(item: pytest.Item, caught: pytest.ExceptionInfo[BaseException]) -> None:
-    error, stash = caught.value, item.config.stash
-    if isinstance(error, HilError) and error.operation == QUARANTINE:
-        # One line a device, further down: dozens that say the same would hide what led to it.
-        stash.setdefault(_HELD_BACK, Counter())[str(error.device)] += 1
-        return
-    kind = "failed" if isinstance(error, (AssertionError, pytest.fail.Exception)) else "broken"
-    line = caught.exconly().removeprefix("hil.errors.").partition("\n")[0]
-    stash.setdefault(_TROUBLES, []).append(f"{kind:9} {item.nodeid}: {line}")
-    if isinstance(error, HilError):
-        stash.setdefault(_HOPS, Counter())[error.hop] += 1
 
 
 def _passes_through_a_suite(caught: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> bool:
@@ -218,65 +182,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
         write_environment(results, environment(run))
         write_executor(results, executor(os.environ, host=host.hostname or host.model, command=command))
-
-
-@pytest.hookimpl(trylast=True)  # below other plugins' tables: the last lines are those that are read
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The run in a few lines, for whoever reads this at nine in the morning."""
-    run = started(config)
-    if run is None:
-        return
-    write = terminalreporter.write_line
-    terminalreporter.section("hil")
-    names = ", ".join(device.alias for device in run.bench.devices) or "no device"
-    write(f"bench     {run.bench.name} ({run.bench.nature}): {names}")
-    counts = _counts(config, terminalreporter)
-    bad = bool(counts["failed"] or counts["broken"] or run.complaints)
-    write(f"verdict   {verdict(bad=bad, ran=counts.total() > 0)}: {', '.join(counted(counts)) or 'no test ran'}")
-    for line in _first(config.stash.get(_TROUBLES, [])):
-        write(line)
-    hops = config.stash.get(_HOPS, Counter())
-    if hops:
-        write("at hop    " + ", ".join(f"{hop} ({count})" for hop, count in hops.most_common()))
-    noted = run.bench.notes[config.stash.get(_NOTES_TOLD, 0) :]
-    for what, lines in (("recovery", run.recoveries), ("note", noted), ("cut off", run.cut_off)):
-        for line in _first([f"{what:9} {text}" for text in lines]):
-            write(line)
-    for reason, count in config.stash.get(_SKIPS, Counter()).most_common(_SHOWN):
-        write(f"skipped   {count} × {reason}")
-    for line in _quarantined(run, config.stash.get(_HELD_BACK, Counter())):
-        write(line)
-    for complaint in run.complaints:
-        write(f"NOT RESTORED {complaint}")
-    results = results_folder(config)
-    if results is not None:
-        write(f"report    Allure results in {results}")
-
-
-def _counts(config: pytest.Config, terminalreporter: Any) -> Counter[str]:
-    """Tests by outcome, as the record of a run and the page have them."""
-    worst: dict[str, str] = {}
-    for line in config.stash.get(_TROUBLES, []):
-        kind, test = line[:9].strip(), line[10:].partition(": ")[0]
-        worst.setdefault(test, kind)  # what went wrong first tells how it ended
-    counts = Counter(worst.values())
-    for name in ("passed", "skipped"):
-        ended = {report.nodeid for report in terminalreporter.stats.get(name, ())}
-        counts[name] = len(ended - worst.keys())
-    counts["broken"] += config.stash.get(_HELD_BACK, Counter()).total()
-    return counts
-
-
-def _quarantined(run: Run, held_back: Counter[str]) -> Iterator[str]:
-    for device in run.bench.devices:
-        if device.quarantine:
-            count = held_back[device.alias]
-            yield f"QUARANTINED {device.alias}, {count} tests broken by that: {device.quarantine}"
-
-
-def _first(lines: list[str]) -> list[str]:
-    more = [f"          … and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return [*lines[:_SHOWN], *more]
 
 
 def environment(run: Run) -> dict[str, str]:

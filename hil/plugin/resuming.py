@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hil.errors import BenchFault
-from hil.plugin.results import remember
 from hil.plugin.run import Run, current
+from hil.plugin.summary import remember
 from hil.report import attach
 from hil.report.record import Record
 
