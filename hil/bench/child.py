@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import os
 import resource
@@ -51,6 +50,8 @@ class OwnProcess:
         if die_with_controller and sys.platform == "linux":
             # End of file on the channel reaches no process whose driver call sits on the GIL; the kernel's
             # signal does, and Python offers no other way to ask for it than the C library.
+            import ctypes  # noqa: PLC0415  (the controller imports this module too, and pays for no more than it uses)
+
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
     def ends_after(self, seconds: float) -> AbstractContextManager[None]:
