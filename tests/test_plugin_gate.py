@@ -244,7 +244,8 @@ def test_the_remaining_tests_of_a_quarantined_device_end_with_the_reason_at_once
 def test_the_reason_of_a_quarantine_names_every_rung(lost):
     line = next(line for line in lost.summary() if line.startswith("QUARANTINED"))
 
-    assert f"{FIRST}, 8 tests broken by that: it is not well (its vendor id reads as all ones) and nothing " in line
+    assert f"{FIRST}, 8 tests broken by that: it is not well ({FIRST} is not in the inventory any more, its " in line
+    assert "enclosure is gone too: " in line
     assert "nothing helped (reopen: " in line
     assert "; reset: not tried: the bench does not allow resets" in line
     assert "; replug: not tried: the bench does not allow unplugging" in line

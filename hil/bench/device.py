@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hil.bench.messages import full_name
 from hil.bench.notes import GIVEN_UP
 from hil.bench.recovery import Rung, recover
-from hil.errors import BenchFault, DeviceFault, DeviceGone, HilError, NotCaptured, NotSupported, says_enough
+from hil.errors import BenchFault, DeviceFault, DeviceGone, HilError, LinkFault, NotCaptured, NotSupported, says_enough
 from hil.model import Gpu, Inventory, LinkKind, Router, found_again, to_dict
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ QUARANTINE = "quarantine"
 """`operation` of the error that a test of a quarantined device ends with."""
 PROBE_DEADLINE = 2.0
 """Seconds on the host's clock for the health probe, which takes milliseconds on a device that is well."""
+NOTICE_SECONDS = 1.0
+"""On the host's clock: a device that fails its probe and stays in the inventory for so long counts as being there. What
+hangs on a cable that was pulled is off the bus at once, and the host notices a moment later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +187,14 @@ class Device:
         if not wrong or gpu is None:
             return wrong
         try:
+            with suppress(LinkFault):  # it stays: something else is wrong
+                self.bench.host_call(
+                    "await_functions",
+                    name=self.alias,
+                    functions=[gpu.function.address],
+                    there=False,
+                    within=NOTICE_SECONDS,
+                )
             inventory = self.bench.refresh()
         except HilError as error:
             return f"{wrong}; and the inventory cannot be had: {error}"

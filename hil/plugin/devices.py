@@ -70,14 +70,10 @@ def device(request: pytest.FixtureRequest, hil_bench: Bench) -> Iterator[Device]
     broken. A device that a passing test leaves unwell fails that test; so does one that the test before left well.
     """
     chosen = hil_bench.device(request.param)
-    missing = dict.fromkeys(
-        f"{need}: {reason}"
-        for marker in request.node.iter_markers("needs")
-        for need in marker.args
-        if (reason := NEEDS[need](chosen))
-    )
-    # One in quarantine offers little, and a lab must see its tests broken, not skipped.
-    if missing and not chosen.quarantine:
+    # One in quarantine is not asked: it offers little, and a lab must see its tests broken, not skipped.
+    needed = [] if chosen.quarantine else [n for marker in request.node.iter_markers("needs") for n in marker.args]
+    missing = dict.fromkeys(f"{need}: {reason}" for need in needed if (reason := NEEDS[need](chosen)))
+    if missing:
         pytest.skip(f"{chosen.alias}: " + "; ".join(missing))
     show_link(chosen, request.node)
     try:

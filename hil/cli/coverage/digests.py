@@ -13,8 +13,8 @@ from hil.cli.coverage.command import Suites
 
 _LENGTH = 12
 """Hexadecimal digits: enough to tell versions of a project apart."""
-_BESIDE = ("cli", "sim")
-"""Rooms of hil that are no part of what tests: this one, and the machine that is tested."""
+_BESIDE = ("cli", "report", "sim")
+"""Rooms of hil that decide no alarm: this one, what shows results, and the machine that is tested."""
 
 
 def suites(where: Suites) -> str:
