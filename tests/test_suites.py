@@ -7,17 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from pytest_runs import ROOT, Finished, Suite, suite
+from pytest_runs import HEAVY, ROOT, Finished, Suite, suite
 
 from hil.copy import engine
 from hil.errors import UsageError
 from hil.hosts.opening import open_host
 
-MAC, FIRST, SECOND = "rtx-4080-ut4g-dock", "rtx-4090-th3p4g3", "rtx-6000-ada-egpu-node-titan"
+MAC = "rtx-4080-ut4g-dock"
 LEAST = 15
 """Cases that every device gets at the least."""
-HEAVY = "268435456 or both_directions or killed_client or client_died"
-"""Cases that move so much that one profile is enough for them."""
 NO_GPU = {
     "it is no GPU of the inventory",
     "it sits in no enclosure",
@@ -63,64 +61,21 @@ def project(tmp_path_factory):
         yield make
 
 
-@pytest.fixture(scope="module")
-def clean_runs(project):
-    """Every bench once, two at a time."""
-    benches = {
-        "mac": ("--hil-bench=sim:macbook-pro-usb4",),
-        "linux": ("--hil-bench=sim:linux-two-enclosures", "-k", f"not ({HEAVY})"),
-        "inline": ("--hil-bench=sim:macbook-pro-usb4", "--hil-inline", "-k", f"not ({HEAVY})"),
-    }
-    if opencl_is_there():
-        benches["opencl"] = ("--hil-bench=opencl", "-k", f"not ({HEAVY})")
-    under_way: list = []
-    over: dict[str, Finished] = {}
-
-    def collect(most: int) -> None:
-        while len(under_way) > most:
-            name, place, run = under_way.pop(0)
-            over[name] = place.finish(run)
-            assert place.left_over() == []
-
-    for name, arguments in benches.items():
-        place = project()
-        under_way.append((name, place, place.start(*arguments)))
-        collect(1)
-    collect(0)
-    return over
-
-
-def cases(run: Finished, alias: str) -> int:
-    return sum(f"[{alias}" in test for test in run.outcomes())
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("bench", "aliases"),
-    [("mac", [MAC]), ("linux", [FIRST, SECOND]), ("inline", [MAC])],
-    ids=["mac", "linux", "inline"],
-)
-def test_all_suites_are_green_on_a_simulated_machine(clean_runs, bench, aliases):
-    run = clean_runs[bench]
+def test_all_suites_are_green_in_one_process(project):
+    """With processes of their own tests/test_profiles.py runs them, and says what may be skipped where."""
+    run = project().run("--hil-bench=sim:macbook-pro-usb4", "--hil-inline", "-k", f"not ({HEAVY})")
 
-    # What may be skipped where, tests/test_profiles.py says.
     assert {test: was for test, was in run.outcomes().items() if was not in ("PASSED", "SKIPPED")} == {}
     assert run.code == 0
-    assert all(cases(run, alias) >= LEAST for alias in aliases)
+    assert sum(f"[{MAC}" in test for test in run.outcomes()) >= LEAST
 
 
 @pytest.mark.slow
-def test_both_devices_of_a_bench_get_the_same_cases(clean_runs):
-    run = clean_runs["linux"]
-
-    assert cases(run, FIRST) == cases(run, SECOND)
-
-
-@pytest.mark.slow
-def test_on_a_real_opencl_driver_what_needs_no_topology_is_green_and_the_rest_says_what_it_lacks(clean_runs):
-    if "opencl" not in clean_runs:
+def test_on_a_real_opencl_driver_what_needs_no_topology_is_green_and_the_rest_says_what_it_lacks(project):
+    if not opencl_is_there():
         pytest.skip("no OpenCL device")
-    run = clean_runs["opencl"]
+    run = project().run("--hil-bench=opencl")
     passed = [test for test, outcome in run.outcomes().items() if outcome == "PASSED"]
     reasons = [line.partition(" × ")[2].partition(": ")[2] for line in run.summary() if line.startswith("skipped")]
 
