@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 WORDS = ["hotplug", "measure", "reset", "telemetry", "throughput", "transfer"]
 CONFTEST = f"pytest_plugins = {[f'hil.fixtures.{word}' for word in WORDS]!r}\n"
 QUIET = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
-LIMIT = 120.0
+LIMIT = 300.0
 HEAVY = "268435456 or both_directions or killed_client or client_died"
 """Cases of the suites that move so much that one bench is enough for them."""
 _OUTCOME = re.compile(r"[^\s:]+::(?P<test>\S+) (?P<outcome>PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
