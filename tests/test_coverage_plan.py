@@ -171,6 +171,15 @@ def test_clean_machines_are_every_profile_with_a_gpu_in_turn():
     assert not any(one.text for one in jobs)
 
 
+def test_soaks_that_a_fault_is_seen_by_are_run_on_a_clean_machine_too():
+    warm, plain = catalogue.chosen(["thermal-throttle"]), catalogue.chosen(["bit-flip"])
+
+    both = {one.fault or one.kind.value: one.soaks for one in plan.jobs([*warm, *plain], sizes(clean=1, whole=1))}
+
+    assert both == {"thermal-throttle": ("throughput",), "bit-flip": (), "clean": (), "whole": ("throughput",)}
+    assert {one.soaks for one in plan.jobs(plain, sizes(whole=1))} == {()}
+
+
 def test_ci_makes_one_draw_a_fault_and_repeats_it_with_its_number(mine):
     entry, (other,) = mine(), catalogue.chosen(["bit-flip"])
     before = catalogue.draw(other, 7, 20, seed=1)
@@ -198,6 +207,18 @@ def told(arguments):
         ({}, False, [("", ["transfer", "driver", "throughput"])]),
         ({}, True, [("", ["transfer"]), ("quick", ["driver", "throughput"])]),
         ({"seen_by": "elsewhere"}, True, [("quick", ["driver", "throughput", "transfer"])]),
+        ({"soaks": ("transfer",)}, False, [("", ["transfer"]), ("soak", ["transfer"]), ("", ["driver", "throughput"])]),
+        (
+            {"soaks": ("transfer",)},
+            True,
+            [("", ["transfer"]), ("soak", ["transfer"]), ("quick", ["driver", "throughput"])],
+        ),
+        ({"seen_by": "elsewhere", "soaks": ("elsewhere",)}, False, [("", ["driver", "throughput", "transfer"])]),
+        (
+            {"kind": Kind.WHOLE, "seen_by": "", "soaks": ("driver",)},
+            False,
+            [("", ["driver", "throughput", "transfer"]), ("soak", ["driver"])],
+        ),
         ({"kind": Kind.CONTROL, "seen_by": "driver"}, False, [("", ["driver", "throughput", "transfer"])]),
         ({"kind": Kind.CONTROL}, True, [("quick", ["driver", "throughput", "transfer"])]),
         ({"kind": Kind.CLEAN, "seen_by": ""}, False, [("quick", ["driver", "throughput", "transfer"])]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from fault_rig import kind, seconds
 from sim_rig import MIB, rigs, round_numbers
@@ -142,7 +144,19 @@ def test_a_path_that_carries_nothing_warms_nothing():
     assert made.on_temperature(0, 40.0) == 40.0
 
 
-def test_what_costs_little_is_below_sight():
+def test_what_comes_late_or_costs_little_is_below_the_sight_of_a_soak():
     fault = kind("thermal-throttle")
-    assert fault.below_sight(fault.Parameters(factor=0.6)) == ""
-    assert "history" in fault.below_sight(fault.Parameters(factor=0.8))
+
+    assert fault.below_sight(fault.Parameters(factor=0.9, time_constant_s=60)) == ""
+    assert "96 % of the rate when cold" in fault.below_sight(fault.Parameters(factor=0.96))
+    assert "after 129 s of full load" in fault.below_sight(fault.Parameters(time_constant_s=80))
+
+
+def test_it_comes_when_its_sight_says_so(switch_on):
+    rig = switch_on(SLOW, "thermal-throttle:time_constant_s=4,factor=0.5,gpu=0")
+    told = Told(rig)
+
+    work(rig, 0.95 * 4 * math.log(5))
+    assert not told.throttled
+    work(rig, 0.1 * 4 * math.log(5))
+    assert told.throttled

@@ -181,6 +181,44 @@ def test_copies_of_one_stream_run_one_after_the_other(rig, engine):
     assert spent(rig, engine) == pytest.approx(3 * (LATENCY + 16 * MIB / H2D))
 
 
+def test_a_copy_that_repeats_what_was_just_copied_takes_its_time_and_moves_nothing(rig, engine):
+    host, there = engine.host_alloc(16 * MIB), engine.alloc(16 * MIB)
+    host.view[:] = data = pattern(16 * MIB)[: 16 * MIB]
+    memory = rig.machine.gpus[0].memory
+    for _ in range(3):
+        engine.upload(there, host, 16 * MIB)
+
+    before = memory.changes
+    assert spent(rig, engine) == pytest.approx(3 * (LATENCY + 16 * MIB / H2D))
+    assert memory.changes == before + 8
+    assert bytes(memory.view[there.address : there.address + 16 * MIB]) == data
+
+
+def test_data_that_changed_before_a_copy_was_handed_in_again_arrives(engine):
+    host, back, there = engine.host_alloc(MIB), engine.host_alloc(MIB), engine.alloc(MIB)
+    for byte in b"abc":
+        host.view[:] = bytes([byte]) * MIB
+        engine.upload(there, host, MIB)
+        engine.synchronize()
+        engine.download(back, there, MIB)
+        engine.synchronize()
+        assert back.view == bytes([byte]) * MIB
+
+
+def test_a_repeated_copy_moves_again_what_another_has_overwritten(rig, engine):
+    first, second, there = engine.host_alloc(16 * MIB), engine.host_alloc(MIB), engine.alloc(16 * MIB)
+    first.view[:] = b"1" * 16 * MIB
+    second.view[:] = b"2" * MIB
+    for _ in range(2):
+        engine.upload(there, first, 16 * MIB, stream=1)
+    # A third of a millisecond after the first copy has begun, and long before the second.
+    engine.upload(there, second, MIB, stream=2)
+    engine.synchronize()
+
+    memory = rig.machine.gpus[0].memory
+    assert bytes(memory.view[there.address : there.address + MIB]) == b"1" * MIB
+
+
 def test_two_streams_in_one_direction_share_its_bandwidth(rig, engine):
     host, there = engine.host_alloc(32 * MIB), engine.alloc(32 * MIB)
     engine.upload(there, host, 16 * MIB, stream=1)

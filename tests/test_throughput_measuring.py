@@ -99,6 +99,8 @@ def test_streams_and_intervals_out_of_range_are_refused():
         sample_streams(engine, engine.clock, Direction.H2D, MIB, streams=0)
     with pytest.raises(ValueError, match="`every`"):
         soak(engine, engine.clock, Direction.H2D, MIB, seconds=1.0, every=2.0)
+    with pytest.raises(ValueError, match="`depth`"):
+        soak(engine, engine.clock, Direction.H2D, MIB, seconds=1.0, depth=0)
     with pytest.raises(ValueError, match="`reads`"):
         measure_reuse(engine, engine.clock, MIB, reads=[4, 4])
 
@@ -127,11 +129,56 @@ def test_a_path_that_fades_is_said_to_and_when():
     assert "fell 21 s after" in found.faded()
 
 
+def over_time(*spans: tuple[int, float], sensors=()) -> Soak:
+    """A soak of `spans`: seconds, and the GB/s in each."""
+    rates = tuple(rate * GB for seconds, rate in spans for _ in range(seconds))
+    moments = tuple(map(float, range(1, len(rates) + 1)))
+    return Soak(direction=Direction.H2D, nbytes=MIB, moments=moments, rates=rates, sensors=tuple(sensors))
+
+
+def test_a_path_that_fades_within_seconds_is_held_against_what_it_was_at_first():
+    found = over_time((1, 1.0), (4, 3.0), (115, 1.5))
+
+    assert found.at_start == 3.0 * GB
+    assert "fell 6 s after" in found.faded()
+
+
+def test_a_path_that_wakes_up_late_or_stumbles_once_has_not_faded():
+    assert over_time((2, 1.0), (60, 3.0)).faded() == ""
+    assert over_time((50, 3.0), (1, 1.0), (3, 3.0), (1, 0.5), (5, 2.9)).faded() == ""
+
+
+def test_it_has_settled_once_all_of_the_last_seconds_are_slower():
+    assert not over_time((20, 3.0)).settled()
+    assert not over_time((20, 3.0), (5, 2.0)).settled()
+    assert not over_time((20, 3.0), (3, 2.0), (1, 3.0), (3, 2.0)).settled()
+    assert over_time((20, 3.0), (6, 2.0)).settled()
+
+
+def test_the_card_says_how_warm_it_was_and_why_it_slowed_down():
+    cold = TelemetrySample(time=0.0, temperature_c=40, graphics_mhz=2000, throttle_reasons=("idle",))
+    warm = TelemetrySample(time=0.0, temperature_c=84, graphics_mhz=1000, throttle_reasons=("thermal slowdown",))
+    mute = TelemetrySample(time=0.0)
+
+    told = over_time((20, 3.0), (6, 2.0), sensors=[cold] * 20 + [warm] * 6).faded()
+    unmoved = over_time((20, 3.0), (6, 2.0), sensors=[cold] * 26).faded()
+    nothing = over_time((20, 3.0), (6, 2.0), sensors=[mute] * 26).faded()
+
+    assert "the card at 84 °C (at the beginning 40), its clock down from 2000 to 1000 MHz" in told
+    assert told.endswith("throttled by its thermal slowdown")
+    assert unmoved.endswith(
+        "which names no reason to throttle: the enclosure, its controller or the cable gets too warm"
+    )
+    assert "°C" not in nothing
+    assert "no sensor tells" in over_time((20, 3.0), (6, 2.0)).faded()
+
+
 def test_parts_of_a_soak_are_joined_in_time():
     part = Soak(direction=Direction.H2D, nbytes=MIB, moments=(0.5, 1.0), rates=(3.0, 2.0))
     whole = joined([part, part])
     assert whole.moments == (0.5, 1.0, 1.5, 2.0)
     assert whole.rates == (3.0, 2.0, 3.0, 2.0)
+    assert whole.sensors == ()
 
 
 def test_resident_data_is_sent_once_and_streamed_data_each_time():

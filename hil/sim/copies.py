@@ -53,6 +53,12 @@ class Copy:
     """Since the machine was switched on."""
     generation: int = 0
     """The card's, when it was submitted."""
+    behind: Copy | None = None
+    """The one that its stream was still at, or was to come to, when this one was handed in."""
+    repeats: bool = False
+    """Whether `behind` has left, and nobody has touched since, what this one would bring."""
+    seen: tuple[int, int] | None = None
+    """`changes` of source and destination, as long as nobody but this copy has written to either."""
     share: float = 1.0
     """Of the path's rate that it gets."""
     looked_at: bool = False
@@ -69,6 +75,25 @@ class Copy:
     def __post_init__(self) -> None:
         self.left = self.row_bytes * self.rows
         self.pinned = self.source.pinned and self.destination.pinned
+
+    def begin(self) -> None:
+        """It starts: see whether it only repeats what `behind` did.
+
+        Data that a copy still has to read must not change once it was handed in, so that the same copy twice in a queue
+        brings the same bytes twice. The second time costs its time, but nobody could tell whether they were moved.
+        """
+        earlier, self.behind = self.behind, None
+        ends = self.source, self.destination, self.row_bytes, self.rows
+        apart = self.source.memory is not self.destination.memory
+        if self.looked_at:
+            return
+        self.seen = self.changes()
+        if apart and earlier is not None and earlier.seen == self.seen:
+            self.repeats = ends == (earlier.source, earlier.destination, earlier.row_bytes, earlier.rows)
+
+    def changes(self) -> tuple[int, int]:
+        """How often source and destination were written to."""
+        return self.source.memory.changes, self.destination.memory.changes
 
     def on_device(self) -> list[int]:
         """Device addresses at which it begins."""

@@ -231,6 +231,8 @@ class Context:
             self._next(stream)
 
         copy = Copy(gpu, direction, number, origin, destination, *extent, finish)
+        last = stream.queue[-1] if stream.queue else None
+        copy.behind = last if isinstance(last, Copy) else None
         stream.queue.append(copy)
         if len(stream.queue) == 1:
             self._transfers.submit(copy)

@@ -38,11 +38,14 @@ class SharedMemory:
         # In blocks, kept here because macOS cannot tell. A dirty block may hold something else than zeros.
         self._dirty: set[int] = set()
         self._backed: set[int] = set()
+        self.changes = 0
+        """How often `write` or `clear` was called."""
         self.closed = False
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write `data` at `offset`; what is written in another way is not known to `clear`."""
         end = offset + len(data)
+        self.changes += 1
         self.view[offset:end] = data
         blocks = range(offset // BLOCK, -(-end // BLOCK))
         self._dirty.update(blocks)
@@ -51,6 +54,7 @@ class SharedMemory:
     def clear(self, offset: int, length: int) -> None:
         """Let `length` bytes at `offset` read as zero; both in whole pages, which are given back where that is wise."""
         end = offset + length
+        self.changes += 1
         # macOS cannot give back a part of a shared-memory object.
         give_back = hasattr(mmap, "MADV_REMOVE") and len(self._backed) * BLOCK > KEPT_BYTES
         for block in [b for b in self._dirty if offset < (b + 1) * BLOCK and b * BLOCK < end]:

@@ -88,6 +88,7 @@ class Transfers:
             return  # a fault pulled the cable
         if copy.looked_at:
             self._arrivals.expect(copy)
+        copy.begin()
         copy.pieces = copy.cut(self.machine.hooks.chunk_bytes)
         lane = self._lane(copy)
         copy.pending = self.machine.clock.at(latency, lambda: lane.enter(copy))
@@ -188,9 +189,13 @@ class Transfers:
         copy.gpu.thermal.moved(piece.length, copy.direction, self.machine.clock.now())
         target = copy.destination.memory
         if arriving is None:
+            alone = copy.seen == copy.changes()
+            if copy.repeats and alone:
+                return
             start = copy.source.at(piece)
             with copy.source.memory.view[start : start + piece.length] as data:
                 target.write(copy.destination.at(piece), data)
+            copy.repeats, copy.seen = False, copy.changes() if alone else None
             return
         for chunk in arriving:
             self._arrivals.arrive(chunk)
@@ -205,6 +210,8 @@ class Transfers:
             shares.append(_share(front))
             holder = front
         rate *= min(shares)
+        if enclosure.training == enclosure.best:
+            return rate
         carried = _pcie_rate(enclosure.training)
         return min(rate, carried) if carried < _pcie_rate(enclosure.best) else rate
 
@@ -219,7 +226,9 @@ class Transfers:
 def _share(enclosure: SimEnclosure) -> float:
     """What is left of an enclosure's link where it trained to less than it can."""
     now, best = enclosure.training, enclosure.best
-    return 1.0 if now is None or best is None else now.lane_gbps * now.lanes / (best.lane_gbps * best.lanes)
+    return (
+        1.0 if now is None or best is None or now == best else now.lane_gbps * now.lanes / (best.lane_gbps * best.lanes)
+    )
 
 
 def _pcie_rate(training: Training) -> float:

@@ -17,8 +17,10 @@ LOAD = 61
 """Number of the buffer in the pattern: real data, since zeros warm nothing and compress well."""
 
 
-def warm(context: Context, *, nbytes: int, seconds: float, every: float, gpu: dict[str, Any] | None) -> dict[str, Any]:
-    """Upload and download `nbytes` bytes in turn until `seconds` of the host's clock have passed.
+def warm(
+    context: Context, *, nbytes: int, seconds: float, every: float, gpu: dict[str, Any] | None, depth: int = 1
+) -> dict[str, Any]:
+    """Upload and download `nbytes` bytes in turn, `depth` times each, until `seconds` of the host's clock have passed.
 
     Args:
         context: of this process.
@@ -26,9 +28,10 @@ def warm(context: Context, *, nbytes: int, seconds: float, every: float, gpu: di
         seconds: how long.
         every: seconds between two samples of the card's sensors.
         gpu: a `Gpu` as a dict, whose sensors are read; `None` = there are none to read.
+        depth: copies each way that are handed in before the last of them is waited for.
 
     Returns:
-        ``rates``: bytes/s of each pair of copies on the host's clock, in order; ``samples``: `TelemetrySample` as
+        ``rates``: bytes/s of each turn there and back on the host's clock, in order; ``samples``: `TelemetrySample` as
         dicts, the first taken before the load.
 
     """
@@ -41,10 +44,12 @@ def warm(context: Context, *, nbytes: int, seconds: float, every: float, gpu: di
         samples += [take()] if take else []
         began = next_sample = clock.now()
         while (start := clock.now()) < began + seconds:
-            work.engine.upload(there, here, nbytes)
-            work.engine.download(here, there, nbytes)
+            for _ in range(depth):
+                work.engine.upload(there, here, nbytes)
+            for _ in range(depth):
+                work.engine.download(here, there, nbytes)
             work.engine.synchronize()
-            rates.append(2 * nbytes / max(clock.now() - start, 1e-9))
+            rates.append(2 * depth * nbytes / max(clock.now() - start, 1e-9))
             if take and clock.now() >= next_sample:
                 samples.append(take())
                 next_sample = clock.now() + every

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.session import session
@@ -13,6 +14,7 @@ from hil.watch.telemetry import sampling
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
+    from hil.watch import TelemetrySample
 
 _SENSELESS = "throughput: no sensors"
 
@@ -57,18 +59,19 @@ def reuse(context: Context, *, nbytes: int, reads: list[int], rounds: int) -> di
 def run_soak(
     context: Context, *, direction: str, nbytes: int, seconds: float, every: float, gpu: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The rate over `seconds`: ``soak``, a `Soak` as a dict, and ``sensors``: readings as dicts, empty without any."""
-    engine, clock = session(context).engine, context.host.clock
-    sensors: list[Any] = []
-
-    def run(meanwhile: Any) -> dict[str, Any]:
-        found = soak(engine, clock, Direction(direction), nbytes, seconds=seconds, every=every, meanwhile=meanwhile)
-        return {"soak": to_dict(found), "sensors": [to_dict(one) for one in sensors]}
-
+    """The rate over `seconds`, with the card's sensors where there are any; a `Soak` as a dict."""
+    engine, clock, way = session(context).engine, context.host.clock, Direction(direction)
     if gpu is None or sensed(context, gpu=gpu) is None:
-        return run(lambda: None)
-    with sampling(context.host, from_dict(Gpu, gpu)) as take:
-        return run(lambda: sensors.append(take()))
+        found = soak(engine, clock, way, nbytes, seconds=seconds, every=every)
+    else:
+        told: list[TelemetrySample] = []
+        with sampling(context.host, from_dict(Gpu, gpu)) as take:
+            found = soak(
+                engine, clock, way, nbytes, seconds=seconds, every=every, meanwhile=lambda: told.append(take())
+            )
+        found = replace(found, sensors=tuple(told))
+    facts: dict[str, Any] = to_dict(found)
+    return facts
 
 
 def sensed(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any] | None:

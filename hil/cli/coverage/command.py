@@ -45,17 +45,21 @@ def suites(folder: Path | None) -> Suites:
 def stages(job: Job, where: Suites, *, ci: bool) -> list[list[str]]:
     """Arguments of pytest for `job`: runs to be made one after the other until one is red.
 
-    Tests of the kind that ought to see a fault come first; nothing else about a fault decides the order.
+    Tests of the kind that ought to see a fault come first, then, if it shows in these alone, the soaks of that kind;
+    nothing else about a fault decides the order.
     """
     expected = [kind for kind in where.kinds if kind == job.seen_by]
     others = [kind for kind in where.kinds if kind not in expected]
     quick = ["-m", "quick"]
+    soaks = (["-m", "soak"], [kind for kind in where.kinds if kind in job.soaks])
     if job.kind is Kind.CLEAN or (ci and job.kind is not Kind.FAULT):
         runs = [([*quick], list(where.kinds))]
     elif ci:
-        runs = [([], expected), (quick, others)]
+        runs = [([], expected), soaks, (quick, others)]
+    elif soaks[1] and job.kind is Kind.FAULT:
+        runs = [([], expected), soaks, ([], others)]
     else:
-        runs = [([], [*expected, *others])]
+        runs = [([], [*expected, *others]), soaks]
     return [[*_own(job, where), *select, *_paths(where, kinds)] for select, kinds in runs if kinds]
 
 

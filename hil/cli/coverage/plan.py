@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -25,7 +25,7 @@ class Kind(StrEnum):
     CLEAN = "clean"
     """``quick`` on a machine without a fault."""
     WHOLE = "whole"
-    """The whole of the default run on such a machine."""
+    """The whole of the default run on such a machine, and the soaks that some fault is to be seen by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class Job:
     """For ``--hil-seed``."""
     fault: str = ""
     seen_by: str = ""
+    soaks: tuple[str, ...] = ()
+    """Kinds of suites whose soaks are run, too."""
     severity: float | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
@@ -65,7 +67,7 @@ class Sizes:
     """That the user asked for; empty = what each fault says, and every profile with a GPU for clean machines."""
 
 
-def jobs(entries: Iterable[Entry], sizes: Sizes) -> list[Job]:
+def jobs(entries: Collection[Entry], sizes: Sizes) -> list[Job]:
     """Everything to run, faults and severities mixed, so that whatever is left out at the end is missing evenly.
 
     Raises:
@@ -76,7 +78,9 @@ def jobs(entries: Iterable[Entry], sizes: Sizes) -> list[Job]:
         [_of(entry, n, catalogue.draw(entry, n, sizes.draws, sizes.seed), sizes) for n in spread_order(sizes.draws)]
         for entry in entries
     ]
-    groups += [_clean(Kind.CLEAN, sizes.clean, sizes), _clean(Kind.WHOLE, sizes.whole, sizes)]
+    # A soak that catches a fault has to be green without one.
+    soaks = {entry.kind.seen_by for entry in entries if entry.kind.soaks}
+    groups += [_clean(Kind.CLEAN, sizes.clean, sizes), _clean(Kind.WHOLE, sizes.whole, sizes, soaks)]
     return mixed(groups)
 
 
@@ -115,6 +119,7 @@ def _of(entry: Entry, number: int, drawn: Drawn, sizes: Sizes) -> Job:
         seed=_hil_seed(sizes.seed, entry.name, number),
         fault=entry.name,
         seen_by=entry.kind.seen_by,
+        soaks=(entry.kind.seen_by,) if entry.kind.soaks else (),
         severity=drawn.severity,
         given=drawn.given,
         text=drawn.text,
@@ -122,10 +127,10 @@ def _of(entry: Entry, number: int, drawn: Drawn, sizes: Sizes) -> Job:
     )
 
 
-def _clean(kind: Kind, count: int, sizes: Sizes) -> list[Job]:
+def _clean(kind: Kind, count: int, sizes: Sizes, soaks: Collection[str] = ()) -> list[Job]:
     profiles = sizes.profiles or with_gpus()
     return [
-        Job(kind=kind, number=n, profile=name, seed=_hil_seed(sizes.seed, kind.value, n))
+        Job(kind=kind, number=n, profile=name, seed=_hil_seed(sizes.seed, kind.value, n), soaks=tuple(sorted(soaks)))
         for n, name in zip(range(count), _in_turn(profiles), strict=False)
     ]
 

@@ -89,6 +89,10 @@ class Fault:
     """Whether this is a negative control: something that a bench must not take for a fault. All suites stay green."""
     unscored: ClassVar[str] = ""
     """What has to be built before the suites can see it; empty = it counts."""
+    soaks: ClassVar[bool] = False
+    """Whether it shows only after minutes of load: the score runs the soaks of its kind, too, after the other tests of
+    its kind and before the other kinds.
+    """
     systems: ClassVar[tuple[str, ...]] = ("Linux", "Darwin")
     """Operating systems of the host on which it can happen; on another it is a usage error."""
     profiles: ClassVar[tuple[str, ...]] = ()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hil.model import Direction
-from hil.sim.faults import base, sight
+from hil.sim.faults import base, draws, sight
 from hil.sim.hooks import CHUNK_BYTES
 from hil.sim.nvml_sensors import SLOWDOWN_CELSIUS, SLOWED
 from hil.sim.thermal import IDLE_CELSIUS
@@ -50,9 +50,9 @@ class ThermalThrottle(base.Fault):
     domain = "thermal"
     story = "The enclosure's fan is clogged: half an hour of work and the card protects itself."
     seen_by = "throughput"
-    shows_as = r"thermal|throttl|temperature|°C|slow"
-    unscored = "a soak of minutes, which the default run has none of"
-    profiles = ("linux-two-enclosures",)
+    shows_as = r"thermal|throttl|°C|too warm"
+    soaks = True
+    profiles = ("macbook-pro-usb4", "linux-two-enclosures")
     Parameters = ThermalThrottleParameters
     parameters: ThermalThrottleParameters
 
@@ -62,18 +62,20 @@ class ThermalThrottle(base.Fault):
 
     @classmethod
     def draw(cls, severity: float, dice: random.Random) -> dict[str, object]:
-        """From late and a little to soon and much."""
+        """From after two minutes of load and a little to after five seconds and much."""
         return {
             "threshold_c": round(90 - 20 * severity + dice.uniform(-2, 2), 1),
-            "factor": round(0.9 - 0.5 * severity, 3),
-            "time_constant_s": round(60 / 20**severity, 1),
+            "factor": round(0.93 - 0.53 * severity, 3),
+            "time_constant_s": draws.scaled(80, 3, severity),
         }
 
     @classmethod
     def below_sight(cls, parameters: base.Trigger) -> str:
-        """As any slower path."""
+        """Where it comes too late for a soak, or takes too little."""
         assert isinstance(parameters, ThermalThrottleParameters)  # noqa: S101  (its own)
-        return sight.of_rate(parameters.factor)
+        # From idle it reaches the threshold when 1 - exp(-t / constant) is 1 / BEYOND.
+        full_load = parameters.time_constant_s * math.log(BEYOND / (BEYOND - 1))
+        return sight.of_soak(full_load, parameters.factor)
 
     def on_bandwidth(self, gpu: int, direction: Direction, rate: float) -> float:
         """A piece of a copy warms it; too warm, it takes longer."""
