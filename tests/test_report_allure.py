@@ -23,9 +23,8 @@ from hil.report.allure_report import HISTORY, PAGE, build_allure, offline
 from hil.report.allure_results import stage, tidy_history
 from hil.report.executor import executor, write_executor
 from hil.report.metrics import Metric, write_metrics
-from hil.report.sensors import sensors_chart
 from hil.throughput import LeastLink, against
-from hil.watch import TelemetrySample, WatchedLine, marked, subject
+from hil.watch import WatchedLine, marked, subject
 
 METRIC = Metric(
     key="lab-h2d",
@@ -187,24 +186,6 @@ def test_lines_that_speak_of_a_fault_are_marked_and_explained():
     lines = marked([WatchedLine(time=1.0, text=text, about=subject(text)) for text in texts]).splitlines()
     assert [line[:2] for line in lines] == [">>", "  ", ">>", ">>", "  "]
     assert "fell off the bus" in lines[1]
-
-
-def test_sensors_are_drawn_over_the_time_of_the_test():
-    samples = [
-        TelemetrySample(
-            time=1.0 + n, temperature_c=40.0 + n, throttle_reasons=("thermal slowdown",) if n else ("idle",)
-        )
-        for n in range(3)
-    ]
-    svg = sensors_chart("gpu <under> load", samples)
-    assert svg.count("<polyline") == 1
-    assert "42 °C" in svg
-    assert svg.count("thermal slowdown") == 2
-    assert "&lt;under&gt;" in svg
-
-
-def test_sensors_that_tell_nothing_are_not_drawn():
-    assert sensors_chart("gpu", [TelemetrySample(time=1.0), TelemetrySample(time=2.0)]) == ""
 
 
 # What is found in a folder

@@ -1,20 +1,31 @@
-"""A card's sensors over the time of a test, as a picture: temperature, power, clock, each against its own scale."""
+"""A device over the time of a load, as a picture: rate, temperature, power, clocks, each against its own scale."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
-from xml.sax.saxutils import escape
+
+from hil.model import GB
+from hil.report.svg import WIDTH, document, line, trace, words
 
 if TYPE_CHECKING:
+    from hil.throughput import Soak
     from hil.watch import TelemetrySample
 
-WIDTH: Final = 720
-ROW: Final = 110
-"""Height of one sensor's part."""
+Points = Sequence[tuple[float, float]]
+"""Seconds and value, in order."""
+ROW: Final = 92
+"""Height of one value's part."""
+LEVEL: Final = 36
+"""Of one that stays the same."""
+COLUMNS: Final = 240
+"""Of more points than two a column, the lowest and the highest of each are drawn."""
+LEAST: Final = 0.05
+"""Share of the highest value that a scale spans at the least."""
+_APART: Final = 13.0
+_WHOLE: Final = 1000.0
 _LEFT, _RIGHT, _TOP, _BOTTOM, _HEAD, _FOOT = 96, 16, 22, 10, 30, 24
-_INK, _FAINT, _LINE, _BAD = "#1a1a1a", "#d8d8d8", "#2a6fb0", "#c0392b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,68 +43,108 @@ _SENSORS: Final = (
 )
 
 
-def sensors_chart(title: str, samples: Sequence[TelemetrySample]) -> str:
-    """`samples` as an SVG document, seconds since the first of them; empty where there is nothing to draw.
+def soak_chart(title: str, soak: Soak, sensors: Sequence[TelemetrySample]) -> str:
+    """The rate over the time of `soak`, and `sensors`, one reading after each of its intervals; an SVG document."""
+    # The soak's clock leaves out the pauses between its parts; its readings shall too.
+    timed = [replace(reading, time=at) for reading, at in zip(sensors, soak.moments, strict=False)]
+    return sensors_chart(title, timed, list(zip(soak.moments, soak.rates, strict=True)))
 
-    Throttling is a red line at the top: at each sample that names a reason other than an idle card.
+
+def sensors_chart(title: str, samples: Sequence[TelemetrySample], rate: Points = ()) -> str:
+    """`samples` as an SVG document, seconds since the first of all points; empty where there is nothing to draw.
+
+    While a sample names a reason to throttle other than an idle card, there is a red bar at the top.
+
+    Args:
+        title: of the picture.
+        samples: what the card's sensors told.
+        rate: bytes/s, at seconds of the same clock.
+
     """
-    rows = [
-        (one, points)
-        for one in _SENSORS
-        if len(points := [(sample.time, value) for sample in samples if (value := one.read(sample)) is not None]) > 1
-    ]
+    rows = [("rate", "GB/s", [(at, value / GB) for at, value in rate]), *(_told(one, samples) for one in _SENSORS)]
+    rows = [row for row in rows if len(row[2]) > 1]
     if not rows:
         return ""
-    start, end = samples[0].time, samples[-1].time
+    moments = [at for _, _, points in rows for at, _ in points]
+    start, end = min(moments), max(moments)
     span = max(end - start, 1e-9)
-    height = _HEAD + ROW * len(rows) + _FOOT
 
-    def x(time: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * (time - start) / span
+    def x(at: float) -> float:
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * (at - start) / span
 
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-            'font-family="sans-serif" font-size="11" role="img">'
-        ),
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
-        f'<text x="{_LEFT}" y="18" font-weight="bold" fill="{_INK}">{escape(title)}</text>',
-    ]
-    for at, (sensor, points) in enumerate(rows):
-        parts += _row(sensor, [(x(time), value) for time, value in points], _HEAD + at * ROW)
-    for sample in samples:
-        slowed = [reason for reason in sample.throttle_reasons or () if reason != "idle"]
-        if slowed:
+    parts = [words(_LEFT, 18, title, bold=True), *_throttled(samples, x)]
+    top = _HEAD
+    for name, unit, points in rows:
+        height = ROW if len({value for _, value in points}) > 1 else LEVEL
+        parts += _row(name, unit, [(x(at), value) for at, value in points], top, top + height)
+        top += height
+    height = top + _FOOT
+    parts.append(words(_LEFT, height - 8, "0 s"))
+    parts.append(words(WIDTH - _RIGHT, height - 8, f"{span:.3g} s", anchor="end"))
+    told = "; ".join(f"{name} {_course([value for _, value in points])} {unit}" for name, unit, points in rows)
+    return document(f"{title}: {told}", height, parts)
+
+
+def _told(one: _Sensor, samples: Sequence[TelemetrySample]) -> tuple[str, str, list[tuple[float, float]]]:
+    return one.name, one.unit, [(told.time, value) for told in samples if (value := one.read(told)) is not None]
+
+
+def _throttled(samples: Sequence[TelemetrySample], x: Callable[[float], float]) -> list[str]:
+    slowed = [[reason for reason in sample.throttle_reasons or () if reason != "idle"] for sample in samples]
+    reasons = sorted({reason for several in slowed for reason in several})
+    if not reasons:
+        return []
+    parts = [words(WIDTH - _RIGHT, 18, f"throttled: {', '.join(reasons)}", kind="bad", anchor="end")]
+    for at, why in enumerate(slowed):
+        if why:
+            left = x(samples[at].time)
+            right = x(samples[min(at + 1, len(samples) - 1)].time)
             parts.append(
-                f'<rect x="{x(sample.time) - 1:.1f}" y="{_HEAD - 6}" width="3" height="6" fill="{_BAD}">'
-                f"<title>{escape(', '.join(slowed))}</title></rect>"
+                f'<rect x="{left - 1:.1f}" y="{_HEAD - 6}" width="{max(right - left, 3):.1f}" height="5" class="bad"/>'
             )
-    foot = height - 8
-    parts.append(f'<text x="{_LEFT}" y="{foot}" fill="{_INK}">0 s</text>')
-    right = WIDTH - _RIGHT
-    parts.append(f'<text x="{right}" y="{foot}" text-anchor="end" fill="{_INK}">{end - start:.3g} s</text>')
-    return "\n".join([*parts, "</svg>", ""])
+    return parts
 
 
-def _row(sensor: _Sensor, points: Sequence[tuple[float, float]], top: float) -> list[str]:
+def _row(name: str, unit: str, points: Points, top: float, bottom: float) -> list[str]:
     values = [value for _, value in points]
     low, high = min(values), max(values)
-    span = high - low or 1.0
-    floor, roof = top + ROW - _BOTTOM, top + _TOP
+    # Noise of a hundredth shall not look like a collapse.
+    least = min(low, high - LEAST * abs(high))
+    span = high - least or 1.0
+    floor, roof = bottom - _BOTTOM, top + _TOP
 
     def y(value: float) -> float:
-        return floor - (floor - roof) * (value - low) / span
+        return floor - (floor - roof) * (value - least) / span
 
-    line = " ".join(f"{x:.1f},{y(value):.1f}" for x, value in points)
-    parts = [f'<text x="{_LEFT}" y="{top + 14}" fill="{_INK}">{sensor.name}</text>']
-    for value in dict.fromkeys((low, high)):
-        parts.append(
-            f'<line x1="{_LEFT}" y1="{y(value):.1f}" x2="{WIDTH - _RIGHT}" y2="{y(value):.1f}" stroke="{_FAINT}"/>'
-        )
-        parts.append(
-            f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end" fill="{_INK}">{value:.4g} {sensor.unit}'
-            "</text>"
-        )
-    parts.append(f'<polyline points="{line}" fill="none" stroke="{_LINE}" stroke-width="1.5"/>')
+    heights = dict.fromkeys(map(y, (low, high)))
+    parts = [words(_LEFT, top + 14, name), *(line(_LEFT, at, WIDTH - _RIGHT, at) for at in heights)]
+    # Two labels that would lie on each other are one.
+    ends = (low, high) if y(low) - y(high) > _APART else (high,)
+    parts += [words(_LEFT - 6, y(value) + 4, f"{_number(value)} {unit}", anchor="end") for value in dict.fromkeys(ends)]
+    parts.append(trace([(x, y(value)) for x, value in _thinned(points)]))
     return parts
+
+
+def _thinned(points: Points) -> list[tuple[float, float]]:
+    """`points`, of many the lowest and the highest of each column: no peak is lost."""
+    if len(points) <= 2 * COLUMNS:
+        return list(points)
+    first, last = points[0][0], points[-1][0]
+    columns: dict[int, list[tuple[float, float]]] = {}
+    for point in points:
+        columns.setdefault(int(COLUMNS * (point[0] - first) / ((last - first) or 1.0)), []).append(point)
+    ends = [{min(some, key=_value), max(some, key=_value)} for some in columns.values()]
+    return [point for few in ends for point in sorted(few)]
+
+
+def _value(point: tuple[float, float]) -> float:
+    return point[1]
+
+
+def _course(values: Sequence[float]) -> str:
+    """From the beginning to the end, in words."""
+    return f"{_number(values[0])} … {_number(values[-1])}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= _WHOLE else f"{value:.4g}"
