@@ -27,7 +27,7 @@ from hil.bench.operations import (
 )
 from hil.bench.operations.verdicts import verdict
 from hil.errors import DataCorrupt, DeviceGone, NotSupported, UsageError
-from hil.integrity import Report
+from hil.integrity import Report, verify
 from hil.model import GIB, KIB, MIB, Direction
 from hil.sim.faults.base import Chunk, Fault, Site, Submission, Trigger
 
@@ -355,6 +355,14 @@ def test_a_sound_card_keeps_what_it_is_given(switch_on):
     assert context.host.clock.now() > 100
 
 
+def test_of_a_card_that_is_wrong_everywhere_some_blocks_are_explained_and_all_are_counted(switch_on):
+    dropped = on_chunks(lambda _: (), "H2D")
+    facts = marching.fill_card(switch_on(dropped), epoch=7, seed=1, budget=32 * MIB)
+
+    assert (facts["checked"], facts["wrong"], facts["kind"]) == (128, 128, "zeros")
+    assert len(facts["names"]) == 16
+
+
 def test_an_address_line_without_effect_is_an_alias(switch_on):
     folded = on_chunks(lambda chunk: (replace(chunk, destination=chunk.destination & ~(1 << 30)),), "H2D")
     facts = marching.fill_card(switch_on(folded), epoch=7, seed=1, budget=16 * MIB)
@@ -486,3 +494,12 @@ def test_the_worst_of_many_parts_is_told_first():
     intact = Report(intact=True, nbytes=8, wrong_bytes=0)
 
     assert verdict([("one", intact), ("other", intact)]) == {"intact": True, "checked": 2, "wrong": 0}
+
+
+def test_wrong_bytes_that_are_not_to_be_explained_are_counted():
+    data = bytearray(4096)
+
+    report = verify(data, epoch=7, explain=False)
+
+    assert (report.intact, report.findings, report.complete) == (False, (), False)
+    assert report.wrong_bytes == verify(data, epoch=7).wrong_bytes

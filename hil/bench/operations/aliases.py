@@ -23,11 +23,12 @@ def with_aliases(checked: Sequence[tuple[Block, Report]]) -> list[Report]:
     One block that holds another's data may have been misplaced on its way. Where of every two blocks whose addresses
     differ in that one bit alone one holds the other's, the bit does it.
     """
-    partners = {block.address: _partner(block, report) for block, report in checked}
+    # A wrong block that nobody looked into says nothing either way.
+    looked_at = [(block, report) for block, report in checked if report.intact or report.findings]
+    partners = {block.address: _partner(block, report) for block, report in looked_at}
     dead = {bit for bit in filter(None, partners.values()) if _is_dead(bit, partners)}
     return [
-        _told(report, partners[block.address]) if partners[block.address] in dead else report
-        for block, report in checked
+        _told(report, bit) if (bit := partners.get(block.address, 0)) in dead else report for block, report in checked
     ]
 
 

@@ -17,15 +17,16 @@ def verdict(checked: Iterable[tuple[str, Report]]) -> dict[str, Any]:
 
     Returns:
         ``intact``; ``checked`` parts and ``wrong`` ones; and where one is wrong: the ``name`` of the part with most
-        wrong bytes, its ``kind`` and ``text``, a ``picture`` of it as SVG, and ``names`` of the wrong parts, the first
-        few.
+        wrong bytes among those that were gone into, its ``kind`` and ``text``, a ``picture`` of it as SVG, and
+        ``names`` of the wrong parts, the first few.
 
     """
     parts = list(checked)
     wrong = [(name, report) for name, report in parts if not report.intact]
     facts: dict[str, Any] = {"intact": not wrong, "checked": len(parts), "wrong": len(wrong)}
     if wrong:
-        name, worst = max(wrong, key=lambda one: one[1].wrong_bytes)
+        # Of many wrong parts not all are gone into.
+        name, worst = max(wrong, key=lambda one: (bool(one[1].findings), one[1].wrong_bytes))
         kind = worst.headline.kind.value if worst.headline else ""
         facts |= {"name": name, "kind": kind, "text": worst.text(), "picture": picture(worst)}
         facts["names"] = [other for other, _ in wrong[:SHOWN]]
