@@ -8,6 +8,8 @@ from hil.cli.capture import take
 from tests.captured_bench import switched_on
 from tests.pytest_runs import suite
 
+pytestmark = pytest.mark.slow
+
 TESTS = """
     import pytest
     from hil.errors import NotCaptured

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pytest_runs import suite
 
+pytestmark = pytest.mark.slow
+
 FOREIGN = """
     import sys
 

@@ -6,6 +6,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from pytest_runs import suite
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 import os, signal
 import pytest

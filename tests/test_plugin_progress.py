@@ -8,6 +8,8 @@ import sys
 import pytest
 from pytest_runs import LIMIT, QUIET, ROOT, clean
 
+pytestmark = pytest.mark.slow
+
 
 def screen(**environment: str) -> str:
     """What a short run writes to a terminal."""

@@ -13,6 +13,8 @@ from hil.copy import engine
 from hil.errors import UsageError
 from hil.hosts.opening import open_host
 
+pytestmark = pytest.mark.slow
+
 MAC = "rtx-4080-ut4g-dock"
 LEAST = 15
 """Cases that every device gets at the least."""
@@ -61,7 +63,6 @@ def project(tmp_path_factory):
         yield make
 
 
-@pytest.mark.slow
 def test_all_suites_are_green_in_one_process(project):
     """With processes of their own tests/test_profiles.py runs them, and says what may be skipped where."""
     run = project().run("--hil-bench=sim:macbook-pro-usb4", "--hil-inline", "-k", f"not ({HEAVY})")
@@ -71,7 +72,6 @@ def test_all_suites_are_green_in_one_process(project):
     assert sum(f"[{MAC}" in test for test in run.outcomes()) >= LEAST
 
 
-@pytest.mark.slow
 def test_on_a_real_opencl_driver_what_needs_no_topology_is_green_and_the_rest_says_what_it_lacks(project):
     if not opencl_is_there():
         pytest.skip("no OpenCL device")
