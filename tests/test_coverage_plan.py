@@ -204,7 +204,7 @@ def told(arguments):
 @pytest.mark.parametrize(
     ("facts", "ci", "expected"),
     [
-        ({}, False, [("", ["transfer", "driver", "throughput"])]),
+        ({}, False, [("", ["transfer"]), ("", ["driver", "throughput"])]),
         ({}, True, [("", ["transfer"]), ("quick", ["driver", "throughput"])]),
         ({"seen_by": "elsewhere"}, True, [("quick", ["driver", "throughput", "transfer"])]),
         ({"soaks": ("transfer",)}, False, [("", ["transfer"]), ("soak", ["transfer"]), ("", ["driver", "throughput"])]),
@@ -230,10 +230,11 @@ def test_the_expected_kind_comes_first_and_nothing_else_is_tuned(facts, ci, expe
 
 
 def test_a_run_stops_at_the_first_alarm_and_depends_on_nothing_around_it():
-    ((arguments),) = command.stages(job(text="bit-flip:bits=2"), SUITES, ci=False)
+    arguments, _ = command.stages(job(text="bit-flip:bits=2"), SUITES, ci=False)
     words = " ".join(arguments)
 
     assert "-x" in arguments
+    assert "--hil-quick-first" in arguments
     assert "--hil-bench sim:mac --hil-seed 1 --hil-fault bit-flip:bits=2" in words
     assert "-c /dev/null --rootdir /s --confcutdir /s" in words
     assert "-p hil.fixtures" in words

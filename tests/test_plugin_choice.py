@@ -48,6 +48,30 @@ def test_long_tests_run_where_they_are_asked_for(lab, arguments, names):
     assert ran(lab.run("--hil-bench", "sim", *arguments)) == names
 
 
+def test_quick_tests_come_first_where_that_is_asked_for(lab):
+    lab.write(
+        test_order="""
+            import pytest
+
+            def test_a(device): ...
+
+            @pytest.mark.quick
+            def test_b(device): ...
+
+            def test_c(device): ...
+
+            @pytest.mark.quick
+            def test_d(device): ...
+        """
+    )
+
+    plain = lab.run("test_order.py", "--hil-bench", "sim")
+    asked = lab.run("test_order.py", "--hil-bench", "sim", "--hil-quick-first")
+
+    assert [name.split("[")[0][-1] for name in plain.outcomes()] == ["a", "b", "c", "d"]
+    assert [name.split("[")[0][-1] for name in asked.outcomes()] == ["b", "d", "a", "c"]
+
+
 def test_a_failed_copy_says_how_to_repeat_it_and_that_repeats_it(lab):
     first = lab.run("--hil-bench", "sim", "--hil-fault", "bit-flip:direction=D2H", "--hil-seed", "5")
     again = re.search(r"again: pytest (.*)", first.out)

@@ -37,6 +37,7 @@ _REPEATABLE = ("device", "fault")
 _INI_TYPES: tuple[Literal["string"], Literal["linelist"]] = ("string", "linelist")
 _FLAGS = {
     "inline": "run operations in pytest's own process, for a debugger; simulated benches only",
+    "quick-first": "run the tests marked quick before the others: what is broken shows in seconds, not in minutes",
     "require-hardware": "exit code 4 rather than a simulated bench where no hardware is found",
 }
 _SEEDS = 1 << 32
@@ -61,6 +62,7 @@ class Options:
     resumed: Record | None
     """The run to go on with; `None` = this one begins."""
     inline: bool
+    quick_first: bool
     require_hardware: bool
     said: Mapping[str, str]
     """Where the value of each option came from, by its name without ``--hil-``."""
@@ -98,6 +100,7 @@ def read(config: pytest.Config) -> Options:
         history=str(found["history"][1] or ""),
         resumed=resumed,
         inline=_flag(*found["inline"]),
+        quick_first=_flag(*found["quick-first"]),
         require_hardware=_flag(*found["require-hardware"]),
         said={name: source for name, (source, _) in found.items()},
     )

@@ -45,21 +45,19 @@ def suites(folder: Path | None) -> Suites:
 def stages(job: Job, where: Suites, *, ci: bool) -> list[list[str]]:
     """Arguments of pytest for `job`: runs to be made one after the other until one is red.
 
-    Tests of the kind that ought to see a fault come first, then, if it shows in these alone, the soaks of that kind;
-    nothing else about a fault decides the order.
+    Tests of the kind that ought to see a fault come first, of these the quick ones; then, if it shows in these alone,
+    the soaks of that kind. Nothing else about a fault decides the order.
     """
     expected = [kind for kind in where.kinds if kind == job.seen_by]
     others = [kind for kind in where.kinds if kind not in expected]
-    quick = ["-m", "quick"]
+    quick: list[str] = ["-m", "quick"]
     soaks = (["-m", "soak"], [kind for kind in where.kinds if kind in job.soaks])
-    if job.kind is Kind.CLEAN or (ci and job.kind is not Kind.FAULT):
-        runs = [([*quick], list(where.kinds))]
-    elif ci:
-        runs = [([], expected), soaks, (quick, others)]
-    elif soaks[1] and job.kind is Kind.FAULT:
-        runs = [([], expected), soaks, ([], others)]
+    if job.kind is Kind.FAULT:
+        runs = [([], expected), soaks, (quick if ci else [], others)]
+    elif ci or job.kind is Kind.CLEAN:
+        runs = [(quick, list(where.kinds))]
     else:
-        runs = [([], [*expected, *others]), soaks]
+        runs = [([], list(where.kinds)), soaks]
     return [[*_own(job, where), *select, *_paths(where, kinds)] for select, kinds in runs if kinds]
 
 
@@ -82,7 +80,7 @@ def _all(profile: str, seed: int, where: Suites) -> list[str]:
     return [
         *("-p", "hil", "-p", "hil.fixtures"),
         *("-p", "no:cacheprovider", "--import-mode=importlib", "--strict-markers"),
-        *("-q", "-x"),
+        *("-q", "-x", "--hil-quick-first"),
         *("-c", "/dev/null", "--rootdir", folder, "--confcutdir", folder),
         *("--hil-bench", f"sim:{profile}", "--hil-seed", str(seed)),
     ]
