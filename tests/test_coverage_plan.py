@@ -171,6 +171,14 @@ def test_clean_machines_are_every_profile_with_a_gpu_in_turn():
     assert not any(one.text for one in jobs)
 
 
+def test_a_control_is_drawn_a_quarter_as_often_from_mild_to_severe():
+    jobs = plan.jobs(catalogue.chosen(["control-slow-night", "bit-flip"]), sizes(draws=10))
+    severities = {name: sorted(one.severity for one in jobs if one.fault == name) for name in ("control-slow-night",)}
+
+    assert severities == {"control-slow-night": [0.0, 0.5, 1.0]}
+    assert sum(one.fault == "bit-flip" for one in jobs) == 10
+
+
 def test_soaks_that_a_fault_is_seen_by_are_run_on_a_clean_machine_too():
     warm, plain = catalogue.chosen(["thermal-throttle"]), catalogue.chosen(["bit-flip"])
 

@@ -14,6 +14,8 @@ from hil.hosts.selection import DEFAULT_PROFILE
 from hil.sim import profile
 
 HIL_SEEDS = 1 << 32
+CONTROLS_SHARE = 4
+"""One draw of a negative control to so many of a fault: nothing ends its run early, and its draws differ little."""
 
 
 class Kind(StrEnum):
@@ -74,10 +76,10 @@ def jobs(entries: Collection[Entry], sizes: Sizes) -> list[Job]:
         UsageError: a fault draws what cannot be used.
 
     """
-    groups = [
-        [_of(entry, n, catalogue.draw(entry, n, sizes.draws, sizes.seed), sizes) for n in spread_order(sizes.draws)]
-        for entry in entries
-    ]
+    groups = []
+    for entry in entries:
+        draws = -(-sizes.draws // CONTROLS_SHARE) if entry.kind.control else sizes.draws
+        groups.append([_of(entry, n, catalogue.draw(entry, n, draws, sizes.seed), sizes) for n in spread_order(draws)])
     # A soak that catches a fault has to be green without one.
     soaks = {entry.kind.seen_by for entry in entries if entry.kind.soaks}
     groups += [_clean(Kind.CLEAN, sizes.clean, sizes), _clean(Kind.WHOLE, sizes.whole, sizes, soaks)]
