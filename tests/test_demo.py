@@ -7,11 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from pytest_runs import hil
 
 from hil.bench.file import BenchFile, HostSection
 from hil.cli import main
-from hil.errors import UsageError
+from hil.cli.demo import _run_all
+from hil.cli.demo_night import Job
+from hil.errors import BenchFault, UsageError
 from hil.history import open_history
 from hil.hosts import toml_file
 from hil.report.record import read
@@ -21,6 +22,20 @@ from hil.sim.profile import Profile
 
 DEMO = scenario.load("demo")
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def command(capsys):
+    """Runs `hil` in this process; what it printed."""
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        told = capsys.readouterr()
+        assert not end.value.code, told.err
+        return told.out
+
+    return run
 
 
 def test_every_night_of_every_bench_is_a_machine_and_its_faults_are_known():
@@ -36,7 +51,13 @@ def test_every_night_of_every_bench_is_a_machine_and_its_faults_are_known():
 def test_every_test_of_it_is_a_test_of_the_suites():
     for test in (*DEMO.tests, *DEMO.more_tests):
         path, _, name = test.partition("::")
-        assert f"def {name}(" in (ROOT / "suites" / path).read_text()
+        assert f"def {name.partition('[')[0]}(" in (ROOT / "suites" / path).read_text()
+
+
+def test_a_test_that_names_the_device_is_run_once_for_each():
+    bench = DEMO.bench[0].model_copy(update={"devices": ("left", "right")})
+    one = DEMO.model_copy(update={"tests": ("a.py::test_a", "a.py::test_b[{device}-D2H]")})
+    assert one.tests_of(bench, 1) == ("a.py::test_a", "a.py::test_b[left-D2H]", "a.py::test_b[right-D2H]")
 
 
 def test_the_driver_update_costs_four_per_cent_on_one_bench_from_its_night_on():
@@ -76,7 +97,7 @@ def test_a_section_written_as_toml_reads_as_the_same(tmp_path):
 def test_a_wrong_scenario_is_refused_by_its_key(tmp_path, text, said):
     whole = {
         "summary": 'summary = "s"', "first_night": 'first_night = "2026-01-01"', "nights": "nights = 2",
-        "tests": 'tests = ["a"]', "bench": 'bench = [{name = "a", profile = "macbook-pro-usb4"}]',
+        "tests": 'tests = ["a"]', "bench": 'bench = [{name = "a", profile = "macbook-pro-usb4", devices = ["d"]}]',
     }  # fmt: skip
     whole[text.partition(" ")[0]] = text
     path = tmp_path / "s.toml"
@@ -100,29 +121,39 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_six_nights_become_records_a_history_and_a_page_twice_in_one_folder(tmp_path):
-    for nights in (1, 6):
-        done = hil("demo", "--out", str(tmp_path / "demo"), "--nights", str(nights))
-        assert done.returncode == 0, done.stderr
+def test_a_night_that_cannot_be_run_is_named():
+    wrong = DEMO.model_copy(update={"tests": ("driver/nothing.py",)})
+    with pytest.raises(BenchFault, match=r"night 3 of mac-usb4: pytest ended with 4: .*nothing\.py"):
+        list(_run_all(wrong, [Job(DEMO.bench[0], 3)], 1))
+
+
+@pytest.mark.slow
+def test_nights_become_records_a_history_and_a_page_in_place_of_what_an_earlier_one_left(tmp_path, command):
+    earlier = tmp_path / "demo" / "records" / "2026-03-02-mac-usb4.jsonl"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("of an earlier demonstration")
+    command("demo", "--out", str(tmp_path / "demo"), "--nights", "1")
 
     records = sorted((tmp_path / "demo" / "records").iterdir())
-    assert len(records) == 18
+    assert len(records) == 3
     last = read(records[-1])
     assert last.finished
     assert last.head.bench == "mac-usb4"
     assert last.head.simulated
     assert last.head.started.startswith("2026-04-30T22:30:00")
     assert last.head.context["scenario"] == DEMO.summary
+    cable = read(next(path for path in records if path.name == "2026-04-30-mac-tb3.jsonl"))
+    assert tuple(cable.head.faults) == DEMO.faults_of("mac-tb3", 60)
     with open_history(tmp_path / "demo" / "history.db", must_exist=True) as history:
         assert {key.bench for key in history.series()} == {bench.name for bench in DEMO.bench}
         key = next(key for key in history.series() if key.bench == "mac-usb4" and key.metric == "bandwidth")
         points = history.points(key)
         assert [point.night for point in points][-1] == "2026-04-30"
         assert all(point.context["scenario"] == DEMO.summary for point in points)
-    told = hil("report", str(tmp_path / "demo" / "records"), "--history", str(tmp_path / "demo" / "history.db"),
-               "--out", str(tmp_path / "page"), "--json")  # fmt: skip
-    (night,) = json.loads(told.stdout)["nights"]
+    told = command("report", str(tmp_path / "demo" / "records"), "--history", str(tmp_path / "demo" / "history.db"),
+                   "--out", str(tmp_path / "page"), "--json")  # fmt: skip
+    (night,) = json.loads(told)["nights"]
     assert night["simulated"]
     assert not night["good"]
     assert {item["bench"] for item in night["items"] if item["bad"]} == {"mac-tb3"}
-    assert "2026-04-25" in (tmp_path / "demo" / "index.html").read_text()
+    assert "2026-04-30" in (tmp_path / "demo" / "index.html").read_text()

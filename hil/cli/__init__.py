@@ -278,7 +278,7 @@ def report_command(
 @click.option("--jobs", type=click.IntRange(min=1), help="Runs at once.  [default: one a core]")
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 def demo_command(out: Path, *, nights: int | None, jobs: int | None, show: bool) -> None:
-    """Show what a report looks like: sixty simulated nights on three benches, two minutes.
+    """Show what a report looks like: sixty simulated nights on three benches, in minutes.
 
     A driver update costs 4 % H2D on one bench, a cable fails on another, a re-plug is flaky on the third.
     """

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-import pkgutil
 import webbrowser
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from hil.bench.file import BenchFile, HostSection
-from hil.cli.coverage.command import package, suites
-from hil.cli.coverage.crew import Crew, Ended
+from hil.cli.demo_night import Job, Kept, run, settle
 from hil.cli.report import gather, write
 from hil.errors import BenchFault, UsageError
 from hil.history import open_history
-from hil.sim.scenario import BenchEntry, Scenario, load, toml_text
+from hil.sim.scenario import Scenario, load
 
 SCENARIO: Final = "demo"
 LIMIT: Final = 120.0
-"""Real seconds after which a night's run is killed; it takes about one."""
-BEGINS: Final = time(22, 30)
-"""When a night's run begins, by the scenario."""
-RECORD, NIGHT_HISTORY, PROFILE, BENCH = "record.jsonl", "history.db", "machine.toml", "bench.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One bench in one night."""
-
-    bench: BenchEntry
-    night: int
+"""Real seconds without any night that comes to its end, after which they are given up; one takes about one."""
 
 
 def demonstrate(out: Path, *, nights: int | None, jobs: int | None, show: bool) -> None:
@@ -56,9 +42,13 @@ def demonstrate(out: Path, *, nights: int | None, jobs: int | None, show: bool) 
     first = max(1, scenario.nights - nights + 1) if nights else 1
     todo = [Job(bench, night) for night in range(first, scenario.nights + 1) for bench in scenario.bench]
     records, history = _cleared(out)
-    with click.progressbar(length=len(todo), label=f"{len(todo)} simulated runs") as bar:
-        for job, ended in _run_all(scenario, todo, jobs or os.cpu_count() or 1):
-            _keep(scenario, job, ended.folder, records, history)
+    with (
+        open_history(history) as kept,
+        click.progressbar(length=len(todo), label=f"{len(todo)} simulated runs") as bar,
+    ):
+        for night in _run_all(scenario, todo, jobs or os.cpu_count() or 1):
+            (records / night.name).write_text(night.record, encoding="utf-8")
+            kept.add(night.points)
             bar.update(1)
     page = write(gather([records], history), out)
     click.echo(f"records    {records}")
@@ -84,84 +74,27 @@ def _cleared(out: Path) -> tuple[Path, Path]:
     return records, history
 
 
-def _run_all(scenario: Scenario, todo: Sequence[Job], jobs: int) -> Iterator[tuple[Job, Ended]]:
-    """Run `todo`, `jobs` at once; what a run left is gone after the next one was asked for."""
-    left = list(reversed(todo))
-    running: dict[int, Job] = {}
-    with Crew(jobs, limit=LIMIT) as crew:
-        while left or running:
-            while left and crew.idle:
-                job = left.pop()
-                folder = crew.folder()
-                running[crew.start(_arguments(scenario, job, folder), folder)] = job
-            for ended in crew.wait(1.0):
-                job = running.pop(ended.ticket)
-                if ended.status not in (0, 1):
-                    lines = ended.output.strip().splitlines() or ["it said nothing"]
-                    raise BenchFault(
-                        f"night {job.night} of {job.bench.name}: pytest ended with {ended.status}: {lines[-1]}",
-                        operation="hil demo",
-                    )
-                yield job, ended
-                crew.forget(ended)
+def _run_all(scenario: Scenario, todo: Sequence[Job], jobs: int) -> Iterator[Kept]:
+    """Run `todo`, `jobs` at once, in processes that make one night after the other."""
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(todo)), mp_context=fresh, initializer=settle) as pool:
+        left = {pool.submit(run, scenario, job) for job in todo}
+        try:
+            while left:
+                done, left = _some(left)
+                yield from (one.result() for one in done)
+        except BrokenProcessPool as error:
+            raise BenchFault(f"a process that makes nights has died: {error}", operation="hil demo") from error
+        except BaseException:
+            # Nights that have begun come to their end within seconds.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _arguments(scenario: Scenario, job: Job, folder: Path) -> list[str]:
-    machine = scenario.machine(job.bench, job.night)
-    (folder / PROFILE).write_text(toml_text(machine), encoding="utf-8")
-    bench = BenchFile(
-        name=job.bench.name,
-        host=HostSection(kind="simulated", profile=PROFILE),
-        allow=machine.allow,
-        actuator=machine.actuator,
-    )
-    (folder / BENCH).write_text(toml_text(bench), encoding="utf-8")
-    where = suites(None)
-    words = package("hil.fixtures")
-    names = [] if words is None else [f"hil.fixtures.{module.name}" for module in pkgutil.iter_modules([str(words)])]
-    root = str(where.folder)
-    return [
-        *("-p", "hil", *(part for name in names for part in ("-p", name))),
-        *("-p", "no:cacheprovider", "--import-mode=importlib", "-q"),
-        *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
-        *("-c", os.devnull, "--rootdir", root, "--confcutdir", root),
-        *("--hil-bench", str(folder / BENCH), "--hil-inline", "--hil-seed", str(1000 + job.night)),
-        *("--hil-record", str(folder / RECORD), "--hil-history", str(folder / NIGHT_HISTORY)),
-        *(part for alias in job.bench.devices for part in ("--hil-device", alias)),
-        *(part for fault in scenario.faults_of(job.bench.name, job.night) for part in ("--hil-fault", fault)),
-        *(str(where.folder / test) for test in scenario.tests_of(job.night)),
-    ]
-
-
-def _keep(scenario: Scenario, job: Job, folder: Path, records: Path, history: Path) -> None:
-    """Put what a run left to the others, at the scenario's date."""
-    begins = datetime.combine(scenario.date_of(job.night), BEGINS).astimezone()
-    name = f"{begins:%Y-%m-%d}-{job.bench.name}.jsonl"
-    # Where its own files lay for a second tells nobody anything.
-    lines = (folder / RECORD).read_text(encoding="utf-8").replace(f"{folder}{os.sep}", "").splitlines()
-    (records / name).write_text("".join(f"{_dated(line, begins, scenario)}\n" for line in lines), encoding="utf-8")
-    with open_history(folder / NIGHT_HISTORY, must_exist=True) as tonight, open_history(history) as all_nights:
-        for key in tonight.series():
-            context = {"scenario": scenario.summary}
-            points = [
-                replace(point, time=begins.timestamp(), context={**_lasting(point.context), **context})
-                for point in tonight.points(key)
-            ]
-            all_nights.add((replace(key, bench=job.bench.name), point) for point in points)
-
-
-def _lasting(context: Any) -> dict[str, str]:
-    return {name: text for name, text in context.items() if name not in ("command", "seed", "commit")}
-
-
-def _dated(line: str, begins: datetime, scenario: Scenario) -> str:
-    facts = json.loads(line)
-    if "record" in facts:
-        facts["started"] = begins.isoformat(timespec="milliseconds")
-        facts["context"] = {**facts["context"], "scenario": scenario.summary}
-    elif "ended" in facts:
-        facts["ended"] = (begins + timedelta(minutes=1)).isoformat(timespec="milliseconds")
-    elif "test" in facts:
-        # What they measured is enough here; the run's own reports tell of another day.
-        facts["reports"] = [{"user_properties": report["user_properties"]} for report in facts["reports"][-1:]]
-    return json.dumps(facts)
+def _some(left: set[Future[Kept]]) -> tuple[set[Future[Kept]], set[Future[Kept]]]:
+    done, others = wait(left, LIMIT, FIRST_COMPLETED)
+    if not done:
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise BenchFault(f"no night has come to its end for {LIMIT:g} s", operation="hil demo")
+    return done, others

@@ -28,8 +28,8 @@ class BenchEntry(Section):
 
     name: str
     profile: str
-    devices: tuple[str, ...] = ()
-    """Aliases of those that are used; empty = all."""
+    devices: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Aliases of those that are used."""
 
 
 class Change(Section):
@@ -62,7 +62,7 @@ class Scenario(Section):
     noise: Annotated[float, Field(ge=0, le=0.1)] = 0.0
     """Standard deviation of a night's bandwidth, as a share of it."""
     tests: tuple[str, ...]
-    """Of every night, by their path below the suites' folder."""
+    """Of every night, by their path below the suites' folder; ``{device}`` stands for the alias of each device."""
     more_tests: tuple[str, ...] = ()
     more_on: tuple[Night, ...] = ()
     """Nights on which `more_tests` run too."""
@@ -74,9 +74,11 @@ class Scenario(Section):
         """The date on which `night`, counted from 1, begins."""
         return date.fromisoformat(self.first_night) + timedelta(days=night - 1)
 
-    def tests_of(self, night: int) -> tuple[str, ...]:
-        """What runs in `night`."""
-        return (*self.tests, *(self.more_tests if night in self.more_on else ()))
+    def tests_of(self, bench: BenchEntry, night: int) -> tuple[str, ...]:
+        """What runs on `bench` in `night`."""
+        tests = (*self.tests, *(self.more_tests if night in self.more_on else ()))
+        named = [test.replace("{device}", alias) for test in tests for alias in bench.devices]
+        return tuple(dict.fromkeys(named))
 
     def faults_of(self, bench: str, night: int) -> tuple[str, ...]:
         """Faults of the machine of `bench` in `night`."""
