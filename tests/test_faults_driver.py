@@ -177,10 +177,10 @@ def test_pageable_copies_are_as_slow_as_ever(switch_on):
     assert rig.machine.clock.now() - start == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_share_that_might_be_a_usual_rate_cannot_be_seen():
+def test_a_share_by_which_nights_differ_cannot_be_seen():
     kind = choice.make("pageable-fallback", None)
 
-    assert "history" in kind.below_sight(kind.Parameters(factor=0.9))
+    assert "nights differ" in kind.below_sight(kind.Parameters(factor=0.95))
     assert kind.below_sight(kind.parameters) == ""
 
 

@@ -11,9 +11,7 @@ from machine_host import MachineHost
 from sim_rig import MIB, rigs, there_and_back
 
 from hil.discovery import discover
-from hil.model import BANDS, Direction
-from hil.sim import profile
-from hil.sim.faults import sight
+from hil.model import Direction
 
 H2D, D2H, D2D = Direction.H2D, Direction.D2H, Direction.D2D
 ROUTER = "/sys/bus/thunderbolt/devices/0-1"
@@ -251,18 +249,6 @@ def test_a_card_in_a_slot_has_no_cable_to_suffer_from(switch_on, fault):
 # What can be seen -----------------------------------------------------------------------------------------------------
 
 
-def test_no_shipped_enclosure_is_further_above_its_band_than_what_is_reckoned_with():
-    cards = [
-        (gpu, BANDS[box.link_kind].low)
-        for known in map(profile.load, profile.shipped())
-        for gpu in known.gpu
-        for box in known.enclosure
-        if box.name == gpu.enclosure
-    ]
-    assert max(gpu.h2d / floor for gpu, floor in cards) <= sight.HEADROOM[H2D]
-    assert max(gpu.d2h / floor for gpu, floor in cards) <= sight.HEADROOM[D2H]
-
-
 def test_a_step_is_seen_by_the_history_of_nights_unless_nights_differ_by_as_much():
     fault = kind("bandwidth-step")
 
@@ -274,13 +260,13 @@ def test_a_step_is_seen_by_the_history_of_nights_unless_nights_differ_by_as_much
 @pytest.mark.parametrize(
     ("name", "seen", "unseen"),
     [
-        ("one-way-slow", {"factor": 0.62, "direction": "H2D"}, {"factor": 0.64, "direction": "H2D"}),
-        ("crc-retries", {"errors_per_gb": 20000}, {"errors_per_gb": 10000}),
-        ("shared-tunnel", {"stolen_gbps": 21}, {"stolen_gbps": 21, "duty": 0.5}),
+        ("one-way-slow", {"factor": 0.94}, {"factor": 0.95}),
+        ("crc-retries", {"errors_per_gb": 2100}, {"errors_per_gb": 2000}),
+        ("shared-tunnel", {"stolen_gbps": 13}, {"stolen_gbps": 13, "duty": 0.5}),
     ],
 )
-def test_a_rate_is_below_sight_until_it_is_a_quarter_below_its_band(name, seen, unseen):
+def test_a_rate_is_below_sight_where_nights_differ_by_as_much(name, seen, unseen):
     fault = kind(name)
 
     assert fault.below_sight(fault.Parameters(**seen)) == ""
-    assert "history" in fault.below_sight(fault.Parameters(**unseen))
+    assert "nights differ" in fault.below_sight(fault.Parameters(**unseen))

@@ -354,9 +354,3 @@ def test_a_card_that_does_not_answer_shows_no_size():
     machine.site.fall_off(0)
 
     assert machine.config_read(machine.functions[GPU], layout.DEVICE_CONTROL, 2) == b"\xff\xff"
-
-
-def test_half_the_size_shows_where_it_changes_and_otherwise_only_over_nights():
-    fault = kind("small-payload")
-    assert fault.below_sight(fault.Parameters(bytes=256, at_bytes=1)) == ""
-    assert "history" in fault.below_sight(fault.Parameters(bytes=256))

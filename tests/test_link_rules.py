@@ -146,7 +146,7 @@ def size(address: str, payload: int = 128, supported: int = 256, read_request: i
         ([size("root", payload=256), size("gpu", supported=128)], "bridge root sends 256 B, GPU gpu takes 128 B"),
         ([size("root", payload=256), size("gpu")], "although all bridges above it carry 256 B"),
         ([size("gpu", payload=512)], "sends packets of 512 B and can take 256 B itself"),
-        ([size("gpu", read_request=128)], "reads 128 B at a time, expected at least 512 B"),
+        ([size("gpu", read_request=128)], "reads 128 B a read request, expected at least 512 B"),
     ],
 )
 def test_sizes_that_do_not_fit_are_told(path, says):

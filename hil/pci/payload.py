@@ -72,5 +72,5 @@ def misfits(path: Sequence[Payload]) -> tuple[str, ...]:
     if gpu.payload < common:
         found.append(f"GPU {gpu.address} sends {gpu.payload} B, although all bridges above it carry {common} B")
     if gpu.read_request < READ_REQUEST:
-        found.append(f"GPU {gpu.address} reads {gpu.read_request} B at a time, expected at least {READ_REQUEST} B")
+        found.append(f"GPU {gpu.address} reads {gpu.read_request} B a read request, expected at least {READ_REQUEST} B")
     return tuple(found)

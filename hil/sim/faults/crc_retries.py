@@ -48,11 +48,11 @@ class CrcRetries(base.Fault):
 
     @classmethod
     def below_sight(cls, parameters: base.Trigger) -> str:
-        """As any slower path."""
+        """As any slower path: where its nights differ by as much."""
         p = parameters
         assert isinstance(p, CrcRetriesParameters)  # noqa: S101  (its own)
         more = p.errors_per_gb * p.retry_us * 1e-6 / GB
-        return sight.of_rate(1 / (1 + more * _TYPICAL_RATE))
+        return sight.of_nights(1 / (1 + more * _TYPICAL_RATE))
 
     def on_chunk(self, chunk: base.Chunk) -> Sequence[base.Chunk]:
         """Delay it by what its errors cost."""

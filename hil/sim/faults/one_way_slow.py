@@ -36,9 +36,9 @@ class OneWaySlow(base.Fault):
 
     @classmethod
     def below_sight(cls, parameters: base.Trigger) -> str:
-        """As any slower path."""
+        """As any slower path: where its nights differ by as much."""
         assert isinstance(parameters, OneWaySlowParameters)  # noqa: S101  (its own)
-        return sight.of_rate(parameters.factor, Direction(parameters.direction))
+        return sight.of_nights(parameters.factor)
 
     def on_bandwidth(self, gpu: int, direction: Direction, rate: float) -> float:
         """Slow it down."""

@@ -37,9 +37,9 @@ class PageableFallback(base.Fault):
 
     @classmethod
     def below_sight(cls, parameters: base.Trigger) -> str:
-        """Where so much of the rate is left that it might be a usual one."""
+        """As any slower path: where its nights differ by as much."""
         assert isinstance(parameters, PageableFallbackParameters)  # noqa: S101  (its own)
-        return sight.of_rate(parameters.factor)
+        return sight.of_nights(parameters.factor)
 
     def on_submit(self, submission: base.Submission) -> None:
         """Slow it down; each copy from or to pinned memory is one opportunity."""

@@ -46,12 +46,12 @@ class SharedTunnel(base.Fault):
 
     @classmethod
     def below_sight(cls, parameters: base.Trigger) -> str:
-        """As any slower path; judged on a link of 40 Gb/s."""
+        """As any slower path: where its nights differ by as much; judged on a link of 40 Gb/s."""
         p = parameters
         assert isinstance(p, SharedTunnelParameters)  # noqa: S101  (its own)
         slow = min(_left(_TYPICAL_GBPS, p.stolen_gbps), _TYPICAL_RATE)
         share = p.duty * slow / _TYPICAL_RATE + 1 - p.duty
-        return sight.of_rate(share, Direction(p.direction) if p.direction else None)
+        return sight.of_nights(share)
 
     def on_bandwidth(self, gpu: int, direction: Direction, rate: float) -> float:
         """What is left."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from hil.model import Direction
 from hil.sim.config_space import DEVICE_CONTROL
-from hil.sim.faults import base, sight
+from hil.sim.faults import base
 from hil.sim.faults.config_fields import with_field
 
 SPARE = 1.5
@@ -48,16 +48,9 @@ class SmallPayload(base.Fault):
     @classmethod
     def draw(cls, severity: float, dice: random.Random) -> dict[str, object]:
         """Half of the usual size, then a quarter; at once, or after a while."""
-        size = 256 if severity < 0.3 else 128  # noqa: PLR2004  (half can be told by what config space says alone)
+        size = 256 if severity < 0.3 else 128  # noqa: PLR2004  (mild: half)
         later = {"at_bytes": dice.randrange(64) << 20}
         return {"bytes": size, **dice.choice(({}, later))}
-
-    @classmethod
-    def below_sight(cls, parameters: base.Trigger) -> str:
-        """A size that was there from the beginning shows in the rate only; one that changes shows in itself."""
-        p = parameters
-        assert isinstance(p, SmallPayloadParameters)  # noqa: S101  (its own)
-        return sight.of_rate(_share(p.bytes), Direction.H2D) if p.at_bytes is None and p.at_time is None else ""
 
     def armed(self) -> None:
         """From the beginning, unless it is to happen later."""
