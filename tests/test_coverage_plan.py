@@ -215,11 +215,11 @@ def told(arguments):
         ({}, False, [("", ["transfer"]), ("", ["driver", "throughput"])]),
         ({}, True, [("", ["transfer"]), ("quick", ["driver", "throughput"])]),
         ({"seen_by": "elsewhere"}, True, [("quick", ["driver", "throughput", "transfer"])]),
-        ({"soaks": ("transfer",)}, False, [("", ["transfer"]), ("soak", ["transfer"]), ("", ["driver", "throughput"])]),
+        ({"soaks": ("transfer",)}, False, [("soak", ["transfer"]), ("", ["transfer"]), ("", ["driver", "throughput"])]),
         (
             {"soaks": ("transfer",)},
             True,
-            [("", ["transfer"]), ("soak", ["transfer"]), ("quick", ["driver", "throughput"])],
+            [("soak", ["transfer"]), ("", ["transfer"]), ("quick", ["driver", "throughput"])],
         ),
         ({"seen_by": "elsewhere", "soaks": ("elsewhere",)}, False, [("", ["driver", "throughput", "transfer"])]),
         (

@@ -45,15 +45,15 @@ def suites(folder: Path | None) -> Suites:
 def stages(job: Job, where: Suites, *, ci: bool) -> list[list[str]]:
     """Arguments of pytest for `job`: runs to be made one after the other until one is red.
 
-    Tests of the kind that ought to see a fault come first, of these the quick ones; then, if it shows in these alone,
-    the soaks of that kind. Nothing else about a fault decides the order.
+    Tests of the kind that ought to see a fault come first, of these the quick ones; before them the soaks of that kind,
+    where it shows in these alone. Nothing else about a fault decides the order.
     """
     expected = [kind for kind in where.kinds if kind == job.seen_by]
     others = [kind for kind in where.kinds if kind not in expected]
     quick: list[str] = ["-m", "quick"]
     soaks = (["-m", "soak"], [kind for kind in where.kinds if kind in job.soaks])
     if job.kind is Kind.FAULT:
-        runs = [([], expected), soaks, (quick if ci else [], others)]
+        runs = [soaks, ([], expected), (quick if ci else [], others)]
     elif ci or job.kind is Kind.CLEAN:
         runs = [(quick, list(where.kinds))]
     else:

@@ -90,8 +90,7 @@ class Fault:
     unscored: ClassVar[str] = ""
     """What has to be built before the suites can see it; empty = it counts."""
     soaks: ClassVar[bool] = False
-    """Whether it shows only after minutes of load: the score runs the soaks of its kind, too, after the other tests of
-    its kind and before the other kinds.
+    """Whether it shows only after minutes of load: the score runs the soaks of its kind, too, and first.
     """
     systems: ClassVar[tuple[str, ...]] = ("Linux", "Darwin")
     """Operating systems of the host on which it can happen; on another it is a usage error."""
