@@ -55,7 +55,7 @@ def _json(function: Any) -> Any:
     return click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")(function)
 
 
-@group.command("list")
+@group.command("list", short_help="Show what hangs on a bench, as a tree.")
 @_bench
 @_json
 def list_command(bench: str, *, as_json: bool) -> None:
@@ -65,7 +65,7 @@ def list_command(bench: str, *, as_json: bool) -> None:
     show(bench, as_json=as_json)
 
 
-@group.command("capture")
+@group.command("capture", short_help="Record a bench, to report or replay it.")
 @click.argument("file", type=click.Path(path_type=Path))
 @_bench
 @click.option("--keep-ids", is_flag=True, help="Keep serial numbers, unique ids, host and user names as they are.")
@@ -81,7 +81,7 @@ def capture_command(file: Path, bench: str, *, keep_ids: bool, force: bool, as_j
     record(file, bench, keep_ids=keep_ids, force=force, as_json=as_json)
 
 
-@group.command("init")
+@group.command("init", short_help="Write a bench file of what is attached.")
 @click.argument("file", type=click.Path(path_type=Path), default=Path("bench.toml"))
 @_bench
 @click.option("--force", is_flag=True, help="Replace FILE if it is there already.")
@@ -96,7 +96,7 @@ def init_command(file: Path, bench: str, *, force: bool, as_json: bool) -> None:
     write(file, bench, force=force, as_json=as_json)
 
 
-@group.command("doctor")
+@group.command("doctor", short_help="Say what would keep a run from working.")
 @_bench
 @_json
 def doctor_command(bench: str, *, as_json: bool) -> None:
@@ -110,7 +110,7 @@ def doctor_command(bench: str, *, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
-@group.command("profiles")
+@group.command("profiles", short_help="Name the simulated machines.")
 @_json
 def profiles_command(*, as_json: bool) -> None:
     """Name the simulated machines that can be run on."""
@@ -142,7 +142,7 @@ def history_group() -> None:
     """Figures of past nights, and what they say."""
 
 
-@history_group.command("list")
+@history_group.command("list", short_help="Show each series in a line.")
 @_series
 @_json
 def history_list(path: Path | None, *, as_json: bool, **wanted: Any) -> None:
@@ -152,7 +152,7 @@ def history_list(path: Path | None, *, as_json: bool, **wanted: Any) -> None:
     list_series(path, wanted, as_json=as_json)
 
 
-@history_group.command("show")
+@history_group.command("show", short_help="Show nights, changes, and what came with them.")
 @_series
 @click.option("--nights", type=click.IntRange(1), default=60, show_default=True, help="How many of the last.")
 @_json
@@ -163,7 +163,7 @@ def history_show(path: Path | None, *, nights: int, as_json: bool, **wanted: Any
     show_series(path, wanted, nights=nights, as_json=as_json)
 
 
-@history_group.command("accept")
+@history_group.command("accept", short_help="Let a change be the new normal.")
 @_series
 @click.option("--since", type=click.DateTime(), required=True, help="First night of the new baseline (local time).")
 @click.option("--reason", required=True, help="Why it is accepted; kept with it.")
@@ -175,7 +175,7 @@ def history_accept(path: Path | None, *, since: datetime, reason: str, as_json: 
     accept(path, wanted, since=since, reason=reason, as_json=as_json)
 
 
-@history_group.command("export")
+@history_group.command("export", short_help="Write series as JSON lines.")
 @click.argument("target", type=click.Path(path_type=Path), required=False)
 @_series
 def history_export(path: Path | None, target: Path | None, **wanted: Any) -> None:
@@ -189,7 +189,7 @@ def _file(function: Any) -> Any:
     return click.option("--file", "path", type=click.Path(path_type=Path), help="History file to add to.")(function)
 
 
-@history_group.command("import")
+@history_group.command("import", short_help="Add what export wrote.")
 @click.argument("source", type=click.Path(path_type=Path))
 @_file
 @_json
@@ -200,7 +200,7 @@ def history_import(source: Path, path: Path | None, *, as_json: bool) -> None:
     import_lines(path, source, as_json=as_json)
 
 
-@history_group.command("merge")
+@history_group.command("merge", short_help="Add the points of another history file.")
 @click.argument("source", type=click.Path(path_type=Path))
 @_file
 @_json
@@ -211,7 +211,7 @@ def history_merge(source: Path, path: Path | None, *, as_json: bool) -> None:
     merge_file(path, source, as_json=as_json)
 
 
-@group.command("report")
+@group.command("report", short_help="Make the page of a night, or what Allure shows.")
 @click.argument("records", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--history", type=click.Path(path_type=Path, dir_okay=False), help="History file (default: HIL_HISTORY, or yours)."
@@ -266,7 +266,7 @@ def report_command(
     report(records, history, out, **how)
 
 
-@group.command("demo")
+@group.command("demo", short_help="Show a report of sixty simulated nights.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -287,7 +287,7 @@ def demo_command(out: Path, *, nights: int | None, jobs: int | None, show: bool)
     demonstrate(out, nights=nights, jobs=jobs, show=show)
 
 
-@group.command("faults")
+@group.command("faults", short_help="Name the faults that can be injected.")
 @_json
 def faults_command(*, as_json: bool) -> None:
     """Name the faults that a simulated machine can be given, with their parameters.
@@ -299,7 +299,7 @@ def faults_command(*, as_json: bool) -> None:
     show(as_json=as_json)
 
 
-@group.command("coverage")
+@group.command("coverage", short_help="Score the suites against all those faults.")
 @click.option(
     "--fault", "faults", multiple=True, metavar="FAULT", help="Only this one, as --hil-fault takes it; repeatable."
 )
