@@ -363,6 +363,24 @@ def test_of_a_card_that_is_wrong_everywhere_some_blocks_are_explained_and_all_ar
     assert len(facts["names"]) == 16
 
 
+@pytest.mark.parametrize("direction", ["H2D", "D2H"])
+def test_a_write_or_a_read_that_is_lost_later_leaves_its_block_not_written(switch_on, direction):
+    def lose(which: int) -> Any:
+        seen: list[int] = []
+
+        def on_chunk(chunk: Chunk) -> Any:
+            seen.append(chunk.copy)
+            return () if len(seen) == which else (chunk,)
+
+        return switch_on(on_chunks(on_chunk, direction))
+
+    marched = marching.march(lose(7), nbytes=256 * KIB, block=64 * KIB, epoch=7)
+    filled = marching.fill_card(lose(70), epoch=7, seed=1, inversions=1, budget=16 * MIB)
+
+    assert (marched["wrong"], marched["kind"]) == (1, "not written")
+    assert (filled["wrong"], filled["kind"]) == (1, "not written")
+
+
 def test_an_address_line_without_effect_is_an_alias(switch_on):
     folded = on_chunks(lambda chunk: (replace(chunk, destination=chunk.destination & ~(1 << 30)),), "H2D")
     facts = marching.fill_card(switch_on(folded), epoch=7, seed=1, budget=16 * MIB)

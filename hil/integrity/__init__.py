@@ -1,6 +1,6 @@
 """Integrity of data: a pattern that says where every byte belongs, verification, diagnosis of corruption."""
 
-from hil.integrity.findings import Finding, Kind, Report
+from hil.integrity.findings import Finding, Kind, Report, letter
 from hil.integrity.guards import GUARD_BYTES, check_guards, fill_guards
 from hil.integrity.memory import NoBuffer
 from hil.integrity.passes import merged
@@ -24,6 +24,7 @@ __all__ = [
     "decode",
     "fill",
     "fill_guards",
+    "letter",
     "merged",
     "picture",
     "use",

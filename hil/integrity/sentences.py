@@ -7,6 +7,8 @@ from hil.integrity.findings import Kind
 from hil.integrity.tally import Tally, whereabouts
 from hil.model import KIB, size_text
 
+TURNED = "are what belongs there with every bit turned round"
+"""What inverted bytes are, as a predicate."""
 ADVICE = {
     Kind.BIT_FLIP: "repeat it: at the same place again, suspect the memory cell; elsewhere, the link or the bus on the "
     "way, and read its replay and ECC counters",
@@ -91,7 +93,7 @@ def of_words(cause: Stuck | Inverted | Reordered | Alias, tally: Tally, nbytes: 
             says += f" from {tally.first:#x}{where} to {tally.end - 1:#x}, wrong in {tally.places} words"
             return kind, f"{kind}: {says}"
         case Inverted():
-            kind, says = Kind.INVERTED, "are what belongs there with every bit turned round"
+            kind, says = Kind.INVERTED, TURNED
         case Reordered(unit=4):
             kind, says = Kind.DWORD_SWAP, "are what belongs there with the halves of each 8-byte word exchanged"
         case Reordered():

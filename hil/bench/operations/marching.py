@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.aliases import with_aliases
+from hil.bench.operations.inverses import not_written
 from hil.bench.operations.places import Block, blocks, whole_card
 from hil.bench.operations.session import Session, session
 from hil.bench.operations.verdicts import verdict
@@ -55,7 +56,7 @@ def fill_card(
             _write(work, places, epoch, inverted=inverted)
             context.progress(f"written {number + 1} of {1 + inversions} times")
             found = _read(work, places, epoch, inverted=inverted)
-            passes.append(with_aliases(list(zip(places, found, strict=True))))
+            passes.append(with_aliases(list(zip(places, map(not_written, found) if number else found, strict=True))))
     told = zip(map(str, places), map(merged, zip(*passes, strict=True)), strict=True)
     return {**verdict(told), "nbytes": sum(place.nbytes for place in places)}
 
@@ -85,7 +86,9 @@ def march(context: Context, *, nbytes: int, block: int, epoch: int) -> dict[str,
         engine.synchronize()
         wrong = [address for address, reports in seen.items() if not all(report.intact for report in reports)]
         explain = place.address in wrong or len(wrong) < EXPLAINED  # stuck bits show over several passes
-        seen[place.address].append(_report(view, place, epoch, inverted=inverted, explain=explain))
+        report = _report(view, place, epoch, inverted=inverted, explain=explain)
+        # From the second look on a block has held both.
+        seen[place.address].append(not_written(report) if seen[place.address] else report)
 
     for place in places:
         put(place, inverted=False)
@@ -150,9 +153,16 @@ def _read(work: Session, places: Sequence[Block], epoch: int, *, inverted: bool)
     for part in _parts(places):
         size = sum(place.nbytes for place in part)
         here = work.borrow(size)
-        fill(here.view[:size], epoch=epoch - 1, buffer_id=CARD)
         at, ends = 0, []
         for place in part:
+            fill(
+                here.view,
+                epoch=epoch - 1,
+                buffer_id=CARD,
+                first_byte=place.address,
+                offset=at,
+                nbytes=place.nbytes,
+            )
             work.engine.download(here, place.buffer, place.nbytes, src_offset=place.offset, dst_offset=at)
             ends.append((place, at))
             at += place.nbytes

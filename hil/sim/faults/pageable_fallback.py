@@ -26,7 +26,7 @@ class PageableFallback(base.Fault):
     domain = "driver"
     story = "Pinning fails for want of locked memory, and the driver stages the copy without a word."
     seen_by = "throughput"
-    shows_as = r"band|GB/s|slower"
+    shows_as = r"band|GB/s|slower|longer"
     Parameters = PageableFallbackParameters
     parameters: PageableFallbackParameters
 
