@@ -25,7 +25,7 @@ class BandwidthStep(base.Fault):
     domain = "link"
     story = "A new firmware or driver copies with smaller pieces or fewer buffers: slower, without any other sign."
     seen_by = "throughput"
-    shows_as = r"below the band|slower|GB/s"
+    shows_as = r"below the band|slower|longer|GB/s"
     Parameters = BandwidthStepParameters
     parameters: BandwidthStepParameters
 

@@ -36,7 +36,7 @@ class CrcRetries(base.Fault):
     domain = "link"
     story = "A bent plug lets bits through that are wrong; the cable's own check finds them and packets are sent again."
     seen_by = "throughput"
-    shows_as = r"below the band|spread|GB/s"
+    shows_as = r"below the band|spread|GB/s|slower|longer"
     Parameters = CrcRetriesParameters
     parameters: CrcRetriesParameters
 

@@ -25,7 +25,7 @@ class OneWaySlow(base.Fault):
     domain = "link"
     story = "One direction has too few flow-control credits, or its driver waits for each piece before the next."
     seen_by = "throughput"
-    shows_as = r"(H2D|D2H)[^\n]*(below the band|slower)"
+    shows_as = r"(H2D|D2H)[^\n]*(below the band|slower|longer)"
     Parameters = OneWaySlowParameters
     parameters: OneWaySlowParameters
 

@@ -34,7 +34,7 @@ class SharedTunnel(base.Fault):
     domain = "link"
     story = "A monitor at the enclosure's second port reserves bandwidth, or a disk there is busy: PCIe gets the rest."
     seen_by = "throughput"
-    shows_as = r"below the band|spread|GB/s|share"
+    shows_as = r"below the band|spread|GB/s|share|slower|longer"
     Parameters = SharedTunnelParameters
     parameters: SharedTunnelParameters
 
