@@ -1,4 +1,7 @@
-"""How long the page of a large lab takes to make and to open: twenty benches, a year of history, in Chromium.
+"""How long the page of a large lab takes to make and to open: twenty benches, a year of nights, in Chromium.
+
+There are records of all nights (0.4 GB in the folder for temporary files, as long as it runs), a history of 400 series,
+a picture with each failure, and on a bench in three a load that was drawn each night.
 
 The limit is a second from the start of the navigation until the page has drawn its first screen. Beside it stands what
 the browser needs for an empty page: what no page can go below.
@@ -13,8 +16,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -23,16 +27,17 @@ from typing import Any
 import numpy as np
 
 from hil.history import Key, Point, open_history
+from hil.integrity import fill, picture, verify
 from hil.report.contents import contents
 from hil.report.lines import judged
 from hil.report.nights import load, record_files
 from hil.report.page import build
 from hil.report.record import End, Finished, Part, Writer
+from hil.report.sensors import sensors_chart
+from hil.watch import TelemetrySample
 
 LIMIT = 1.0
-NIGHTS, RECORDED = 365, 14
-"""Of history; nights of which there are records."""
-TESTS = 200
+NIGHTS, TESTS = 365, 200
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -86,37 +91,56 @@ def make(folder: Path, benches: int) -> tuple[Path, Path]:
                     )
                     for night, value in enumerate(values)
                 )  # fmt: skip
-            for night in range(NIGHTS - RECORDED, NIGHTS):
+            for night in range(NIGHTS):
                 _record(records, bench, (first + timedelta(days=night)).isoformat(), fails=number % 7 == night % 7)
     return records, folder / "history.db"
 
 
 def _record(folder: Path, bench: str, started: str, *, fails: bool) -> None:
-    writer = Writer(folder / f"{bench}-{started[:10]}.jsonl", append=False, durable=False)
+    path = folder / f"{bench}-{started[:10]}.jsonl"
     device = {"id": f"GPU-{bench}", "name": "NVIDIA GeForce RTX 4090", "driver": "580.4", "negotiated": "40 Gb/s"}
+    writer = Writer(path, append=False, durable=False)
     writer.part(
         Part(
             hil="0", bench=bench, nature="real hardware", simulated=False, seed=1, boot_id="", command="pytest",
             started=started, context={"host": "lab", "os": "Linux"}, devices={"rtx-4090": device},
         )
     )  # fmt: skip
+    writer.close()
+    with path.open("a", encoding="utf-8") as file:
+        file.write(_tests(fails=fails, loaded=int(bench[-2:]) % 3 == 0))
+        file.write(json.dumps(asdict(End(ended=started, exit=int(fails)))) + "\n")
+
+
+@cache
+def _tests(*, fails: bool, loaded: bool) -> str:
+    """The lines of a night's tests, as a `Writer` writes them."""
+    return "".join(f"{json.dumps(asdict(test))}\n" for test in _finished(fails=fails, loaded=loaded))
+
+
+def _finished(*, fails: bool, loaded: bool) -> Iterator[Finished]:
     suites = ("driver", "transfer", "throughput")
+    warm = [TelemetrySample(time=float(at), temperature_c=40.0 + at / 9, power_w=200.0) for at in range(120)]
+    load = sensors_chart("rtx-4090 under load", warm, [(at / 2, 3e9 + at) for at in range(240)])
+    wrong = np.zeros(1 << 16, dtype=np.uint8)
+    fill(wrong)
+    wrong[4096:8192] = 0
+    corrupt = picture(verify(wrong))
     for number in range(TESTS):
         failed = fails and number % 60 == 0
-        writer.test(
-            Finished(
-                test=f"suites/driver/test_{number % 20}.py::test_behaviour_number_{number}[rtx-4090]",
-                device="rtx-4090",
-                outcome="failed" if failed else "passed",
-                seconds=0.1,
-                at=1.0,
-                markers=(suites[number % 3],),
-                message="expected 2 lanes, saw 1, at the enclosure's cable" if failed else "",
-                hop="link" if failed else "",
-            )
+        drawn = [("where it is wrong", corrupt)] if failed else [("under load", load)] if loaded and not number else []
+        yield Finished(
+            test=f"suites/{suites[number % 3]}/test_{number % 20}.py::test_behaviour_number_{number}[rtx-4090]",
+            device="rtx-4090",
+            outcome="failed" if failed else "passed",
+            error="DataCorrupt" if failed else "",
+            seconds=0.1,
+            at=1.0,
+            markers=(suites[number % 3],),
+            message="64 KiB host → device → host came back wrong: 4096 bytes hold zeros" if failed else "",
+            hop="copy path" if failed else "",
+            evidence=tuple({"name": name, "kind": "svg", "text": text} for name, text in drawn),
         )
-    writer.end(End(ended=started, exit=int(fails)))
-    writer.close()
 
 
 def opening(page: Path, profile: Path, times: int) -> list[float]:
@@ -159,7 +183,8 @@ def measure(benches: int, times: int) -> dict[str, Any]:
         "nights": NIGHTS,
         "series": len(verdicts),
         "records": len(loaded.visits),
-        "tests": sum(len(visit.tests) for visit in loaded.visits),
+        "tests": TESTS * len(loaded.visits),
+        "read_whole": sum(bool(visit.tests) for visit in loaded.visits),
         "page_bytes": len(html.encode()),
         "make_seconds": round(made, 3),
         "open_seconds": [round(value, 3) for value in opened],
@@ -185,7 +210,10 @@ def main() -> None:
     if given.json:
         print(json.dumps(found, indent=2))
         return
-    print(f"{found['benches']} benches, {found['series']} series of {NIGHTS} nights, {found['tests']} tests:")
+    print(
+        f"{found['benches']} benches, {NIGHTS} nights: {found['series']} series, {found['records']} records of runs, "
+        f"{found['tests']} tests in them; the last {found['read_whole']} records read whole:"
+    )
     print(f"  made in {found['make_seconds']} s, {found['page_bytes'] / 1e6:.1f} MB")
     print(f"  opened in {found['open_median']} s (limit {LIMIT} s; an empty page {found['empty_median']} s)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from hil.report.contents import contents
 from hil.report.lines import judged
 from hil.report.nights import load, record_files
 from hil.report.page import build
+from hil.report.sensors import sensors_chart
+from hil.watch import TelemetrySample
 
 pytestmark = pytest.mark.slow
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\u202etxet"
@@ -33,6 +36,10 @@ def picture() -> str:
     return drawn(verify(buffer))
 
 
+def warming() -> str:
+    return sensors_chart("gpu under load", [TelemetrySample(time=float(n), temperature_c=40.0 + n) for n in range(9)])
+
+
 def build_page(folder, *, hostile: str = ""):
     """Two real benches and a simulated one, with something of everything."""
     records = folder / "records"
@@ -46,12 +53,19 @@ def build_page(folder, *, hostile: str = ""):
             {"name": "corruption", "kind": "txt", "text": f"at 0x0 {hostile}"},
         ),
     )  # fmt: skip
+    rungs = [{"name": f"reopen{hostile}", "tried": True, "ok": False, "seconds": 0.5},
+             {"name": "reset", "tried": False, "ok": False, "seconds": 0.0},
+             {"name": "replug", "tried": True, "ok": True, "seconds": 4.25}]  # fmt: skip
     hung = finished("test_hang", "failed", error="DeviceHung", hop="driver", message=f"did not come back {hostile}",
-                    evidence=({"name": "recovery", "kind": "txt", "text": "reopen: well again"},))  # fmt: skip
+                    evidence=({"name": "recovery", "kind": "txt", "text": f"reopen: well again {hostile}"},
+                              {"name": "recovery as data", "kind": "json", "text": json.dumps(rungs)}))  # fmt: skip
+    warm = finished(
+        "test_warm", evidence=({"name": "under load", "kind": "svg", "text": svg if hostile else warming()},)
+    )
     for night in range(45):
         bad = [corrupt, hung] if night in (20, 44) else []
         skipped = finished(f"test_skip{hostile}", "skipped", message=f"no cable {hostile}")
-        record(records, night, finished(f"test_a{hostile}"), skipped, *bad, bench=f"lab{hostile}")
+        record(records, night, finished(f"test_a{hostile}"), skipped, warm, *bad, bench=f"lab{hostile}")
         record(records, night, finished(), bench="desk", name=f"{night}-desk.jsonl")
         record(records, night, finished(), simulated=True, bench="sim", name=f"{night}-sim.jsonl")
     record(records, 44, bench="cut", ended=False, under_way="suites/driver/test_x.py::test_b")
@@ -138,12 +152,45 @@ def test_first_screen_says_that_the_night_is_not_good_and_why(shown):
     items = shown.execute_script(
         "return [...document.querySelectorAll('#real-tonight .items .card')].map((c) => c.innerText)"
     )
-    assert "regression" in items[0]
-    assert "driver 1.0 → 2.0" in items[0]
+    (regression,) = [item for item in items if "regression" in item]
+    assert "driver 1.0 → 2.0" in regression
     height = shown.execute_script(
-        "return document.querySelector('#real-tonight .items .card').getBoundingClientRect().bottom"
+        "return document.querySelector('#real-tonight .card.regression').getBoundingClientRect().bottom"
     )
     assert height < 900
+
+
+def texts(shown, selector: str) -> list[str]:
+    return shown.execute_script("return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText)", selector)
+
+
+def test_the_tab_of_the_browser_says_how_the_night_was(shown):
+    assert shown.title.startswith("✕ 2026-04-15 NOT good · ✓ 2026-04-15 good (simulated)")
+
+
+def test_what_happened_to_a_device_night_after_night_is_one_story(shown):
+    (story,) = texts(shown, "#real-corruption + .rows > li")
+    assert "2 nights since 2026-03-22" in story
+    assert "Also on 2026-03-22" in story
+
+
+def test_the_story_of_a_hang_shows_which_rungs_were_tried_and_which_helped(shown):
+    assert texts(shown, "#real-stories + .rows > li > .ladder") == ["reopen ✕ 0.500 s → replug ✓ 4.25 s"]
+
+
+def test_a_device_shows_its_last_load_in_words_too(shown):
+    shown.execute_script(
+        "for (const box of document.querySelectorAll('details.device')) { box.draw(); box.open = true; }"
+    )
+    described = shown.execute_script("return [...document.querySelectorAll('figure img')].map((one) => one.alt)")
+    assert described == ["under load: gpu under load: temperature 40 … 48 °C"]
+
+
+def test_a_size_that_is_slower_than_usual_says_by_how_much(shown):
+    labels = shown.execute_script(
+        "return [...document.querySelectorAll('.sweep .change-text, .sweep .better-text')].map((e) => e.textContent)"
+    )
+    assert labels == ["-6.5 %"]
 
 
 def test_real_and_simulated_are_told_apart(shown):
@@ -222,6 +269,7 @@ def test_buttons_of_what_changed_lead_to_its_tests_and_its_line(shown):
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_a_small_screen_needs_no_sideways_scrolling(shown, width):
     sized(shown, width, 800)
+    shown.refresh()  # charts are drawn for the width that the page opens with
     open_all(shown)
     assert shown.execute_script("return document.documentElement.scrollWidth") <= width
 

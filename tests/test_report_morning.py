@@ -41,7 +41,7 @@ def test_failures_of_one_cause_are_one_thing_to_know(tmp_path):
     assert morning.headline == "NOT good: 3 failed, 1 bench ran"
     (item,) = morning.items
     assert (item.kind, item.device, item.since, item.detail) == ("failed", DEVICE, date(1), "no link 0")
-    assert item.sentence == "3 tests failed at hop link, on all 2 nights that are known"
+    assert item.sentence == "3 tests failed at hop link, for at least 2 nights"
     assert len(item.tests) == 3
 
 
@@ -73,6 +73,17 @@ def test_a_bench_that_was_given_up_weeks_ago_is_not_missed(tmp_path):
     record(tmp_path, 0, bench="retired")
     record(tmp_path, 20, bench="lab")
     assert told(tmp_path)[0].good
+
+
+def test_what_is_new_comes_before_what_is_known_for_days(tmp_path):
+    path = history(tmp_path / "h.db", (KEY, [*steady(40), *steady(12, 3.2e9 * 0.96)]), changed_at=40)
+    for night in range(45, 52):
+        tests = [finished("test_old", "failed", hop="link"), finished("test_new", "passed" if night < 51 else "broken")]
+        record(tmp_path, night, *tests)
+    (morning,) = told(tmp_path, path)
+    assert [(item.kind, item.since) for item in morning.items] == [
+        ("broken", date(51)), ("failed", date(45)), ("regression", date(40)),
+    ]  # fmt: skip
 
 
 def test_flaky_and_mended_tests_are_told_of_on_a_good_night(tmp_path):

@@ -29,6 +29,22 @@ def test_records_of_a_folder_become_nights_in_order(tmp_path):
     }  # fmt: skip
 
 
+def test_of_nights_long_ago_it_is_known_who_ran_on_what_and_no_test_is_read(tmp_path):
+    for night in range(4):
+        path = record(tmp_path, night, driver=f"{night}.0")
+        record(tmp_path, night, simulated=True)
+        if night < 2:
+            path.write_text(path.read_text() + "no line of a record\n")
+
+    found = load(record_files([tmp_path]), nights=2)
+
+    assert found.complaints == ()
+    real = [visit for visit in found.visits if not visit.simulated]
+    assert [len(visit.tests) for visit in real] == [0, 0, 1, 1]
+    assert [visit.runs_on()["driver"] for visit in real] == ["0.0", "1.0", "2.0", "3.0"]
+    assert sum(bool(visit.tests) for visit in found.visits) == 4
+
+
 def test_a_night_lasts_from_noon_to_noon():
     evening = begins(0)
     assert night_of(evening.isoformat()) == night_of(evening.replace(hour=23, minute=59).isoformat()) == date(0)

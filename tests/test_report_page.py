@@ -78,7 +78,7 @@ def test_every_visit_is_in_the_grid_with_its_tests(tmp_path):
     suite = visit["suites"]["driver"]
     texts = found["texts"]
     assert suite["counts"] == {"passed": 1, "failed": 1}
-    assert [texts[number] for number in suite["passed"]] == ["test_link.py::test_a"]
+    assert [texts[number] for number in found["lists"][suite["passed"]]] == ["test_link.py::test_a"]
     (failed,) = suite["others"]
     assert (texts[failed["name"]], texts[failed["message"]]) == ("test_link.py::test_b", "why")
     (visit,) = simulated["benches"][0]["visits"]
@@ -86,18 +86,32 @@ def test_every_visit_is_in_the_grid_with_its_tests(tmp_path):
     assert found["nights"][visit["at"]] == date(1)
 
 
-def test_old_passing_tests_are_counted_only_and_evidence_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(contents_room, "PASSING", 1)
+def test_evidence_is_bounded_and_the_latest_nights_come_first(tmp_path, monkeypatch):
     monkeypatch.setattr(contents_room, "PICTURES", 10)
     kept = ({"name": "n", "kind": "txt", "text": "x" * 8},)
     for night in range(2):
-        record(tmp_path, night, finished("test_a"), finished("test_b", "failed", evidence=kept))
+        record(tmp_path, night, finished("test_a", "failed", evidence=kept))
     first, last = shown(tmp_path)["sections"][0]["benches"][0]["visits"]
-    assert len(last["suites"]["driver"]["passed"]) == 1
-    assert first["suites"]["driver"]["passed"] == []
-    assert first["suites"]["driver"]["counts"]["passed"] == 1
     assert "evidence" in last["suites"]["driver"]["others"][0]
     assert "evidence" not in first["suites"]["driver"]["others"][0]
+
+
+def test_evidence_of_passing_tests_is_kept_of_a_benchs_latest_nights(tmp_path):
+    kept = ({"name": "under load", "kind": "svg", "text": "<svg/>"},)
+    for night in range(9):
+        record(tmp_path, night, finished("test_a", evidence=kept), finished("test_b", "failed", evidence=kept))
+    first, second, third, *_ = shown(tmp_path)["sections"][0]["benches"][0]["visits"]
+    assert [len(visit["suites"]["driver"]["others"]) for visit in (first, second, third)] == [1, 1, 2]
+    assert "evidence" in first["suites"]["driver"]["others"][0]
+
+
+def test_what_passes_night_after_night_is_on_the_page_once(tmp_path):
+    for night in range(5):
+        record(tmp_path, night, *(finished(f"test_{n}") for n in range(3)))
+    found = shown(tmp_path)
+    assert len({visit["suites"]["driver"]["passed"] for visit in found["sections"][0]["benches"][0]["visits"]}) == 1
+    (names,) = found["lists"]
+    assert [found["texts"][number] for number in names] == [f"test_link.py::test_{n}" for n in range(3)]
 
 
 def test_a_line_has_its_band_changes_and_what_came_with_them(tmp_path):
@@ -112,7 +126,7 @@ def test_a_line_has_its_band_changes_and_what_came_with_them(tmp_path):
     assert (one["name"], one["unit"], one["status"], one["link"]) == (
         "H2D bandwidth 64 MiB", "GB/s", "worse", "2 × 20 Gb/s",
     )  # fmt: skip
-    assert len(one["values"]) == len(one["at"]) == 52
+    assert len(one["values"]) == len(found["lists"][one["at"]]) == 52
     first, last, low, high = one["band"]
     assert (first, last) == (0, 51)
     assert one["values"][-1] < low < one["values"][0] < high

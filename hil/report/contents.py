@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Final
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Generic, TypeVar
 
 import hil
 from hil.history import Verdict
 from hil.report.lines import line
 from hil.report.morning import Morning, mornings, names_of
-from hil.report.nights import TROUBLE, Visit
+from hil.report.nights import TROUBLE, WHOLE, Test, Visit
 from hil.report.paths import paths
 
-GRID: Final = 60
-"""Nights in the grid."""
-PASSING: Final = 60_000
-"""Passing and skipped tests that are listed by name, the latest nights first; of older ones there are the counts."""
-PICTURES: Final = 24 << 20
-"""Characters of evidence on the page, the latest nights first."""
+Entry = TypeVar("Entry", str, tuple[int, ...])
+
+PICTURES: Final = 6 << 20
+"""Characters of evidence on the page, the latest nights first: what a browser reads without being waited for."""
+LATEST: Final = 7
+"""Nights of a bench of which the evidence of passing tests is kept, too."""
+
+_TITLE: Final = re.compile(r"<title>([^<]*)</title>")
 
 
-class _Texts:
-    """Texts by number."""
+class _Table(Generic[Entry]):
+    """Values by number: what is said again and again is on the page once."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[Entry, int] = {}
 
-    def number(self, text: str) -> int:
-        return self._numbers.setdefault(text, len(self._numbers))
+    def number(self, value: Entry) -> int:
+        return self._numbers.setdefault(value, len(self._numbers))
 
-    def all(self) -> list[str]:
+    def all(self) -> list[Entry]:
         return list(self._numbers)
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What all parts of the page share."""
+
+    texts: _Table[str] = field(default_factory=_Table)
+    lists: _Table[tuple[int, ...]] = field(default_factory=_Table)
+    """Of numbers: nights, or texts."""
+    room: int = PICTURES
+    """Characters of evidence that it may still take."""
 
 
 def contents(
@@ -46,7 +63,7 @@ def contents(
         made: when, ISO 8601.
 
     """
-    texts = _Texts()
+    shared = _Shared(room=PICTURES)
     nights = sorted({*(visit.night for visit in visits), *(n.date for v in verdicts for n in v.nights)})
     dates = {night: number for number, night in enumerate(nights)}
     told = mornings(visits, verdicts)
@@ -55,13 +72,15 @@ def contents(
         "made": made,
         "notes": list(notes),
         "nights": nights,
-        "sections": [_section(morning, visits, verdicts, dates, texts) for morning in told],
-        "texts": texts.all(),  # last: all of it is known only now
+        "sections": [_section(morning, visits, verdicts, dates, shared) for morning in told],
+        # Last: all of them are known only now.
+        "texts": shared.texts.all(),
+        "lists": shared.lists.all(),
     }
 
 
 def _section(
-    morning: Morning, visits: Sequence[Visit], verdicts: Sequence[Verdict], dates: Mapping[str, int], texts: _Texts
+    morning: Morning, visits: Sequence[Visit], verdicts: Sequence[Verdict], dates: Mapping[str, int], shared: _Shared
 ) -> dict[str, Any]:
     mine = [visit for visit in visits if visit.simulated == morning.simulated]
     series = [verdict for verdict in verdicts if verdict.key.simulated == morning.simulated and verdict.nights]
@@ -74,20 +93,19 @@ def _section(
         "verdict": morning.verdict,
         "headline": morning.headline,
         "items": [asdict(item) | {"bad": item.bad} for item in morning.items],
-        "benches": _benches(mine, dates, texts),
-        "devices": _devices(mine, series, dates),
+        "benches": _benches(mine, dates, shared),
+        "devices": _devices(mine, series, dates, shared),
     }
 
 
-def _benches(visits: Sequence[Visit], dates: Mapping[str, int], texts: _Texts) -> list[dict[str, Any]]:
-    shown = sorted({visit.night for visit in visits})[-GRID:]
-    room = {"passing": PASSING, "evidence": PICTURES}
+def _benches(visits: Sequence[Visit], dates: Mapping[str, int], shared: _Shared) -> list[dict[str, Any]]:
+    shown = sorted({visit.night for visit in visits})[-WHOLE:]
     benches: dict[str, dict[str, Any]] = {}
     for visit in reversed(visits):
         if visit.night not in shown:
             continue
         bench = benches.setdefault(visit.bench, _bench(visit))
-        bench["visits"].append(_visit(visit, dates, texts, room))
+        bench["visits"].append(_visit(visit, dates, shared, latest=len(bench["visits"]) < LATEST))
     for bench in benches.values():
         bench["visits"].reverse()
     return sorted(benches.values(), key=lambda bench: bench["name"])
@@ -103,32 +121,30 @@ def _bench(visit: Visit) -> dict[str, Any]:
     }
 
 
-def _visit(visit: Visit, dates: Mapping[str, int], texts: _Texts, room: dict[str, int]) -> dict[str, Any]:
+def _visit(visit: Visit, dates: Mapping[str, int], shared: _Shared, *, latest: bool) -> dict[str, Any]:
     suites: dict[str, dict[str, Any]] = {}
     for test in visit.tests:
         suite = suites.setdefault(test.suite, {"counts": {}, "passed": [], "others": []})
         suite["counts"][test.outcome] = suite["counts"].get(test.outcome, 0) + 1
-        if test.outcome in TROUBLE:
-            evidence = _within(test.evidence, room)
-            suite["others"].append(_test(test, texts) | ({"evidence": evidence} if evidence else {}))
-            continue
-        evidence = _within(test.evidence, room) if test.evidence else []
-        if test.outcome == "skipped" or evidence or test.attempts > 1:
-            suite["others"].append(_test(test, texts) | ({"evidence": evidence} if evidence else {}))
-        elif room["passing"] > 0:
-            room["passing"] -= 1
-            suite["passed"].append(texts.number(test.short))
+        evidence = _within(test.evidence, shared) if latest or test.outcome in TROUBLE else []
+        if test.outcome == "passed" and test.attempts == 1 and not evidence:
+            suite["passed"].append(shared.texts.number(test.short))
+        else:
+            more = {"evidence": evidence, "ladder": _ladder(test.evidence)}
+            suite["others"].append(_test(test, shared.texts) | {name: told for name, told in more.items() if told})
+    for suite in suites.values():
+        suite["passed"] = shared.lists.number(tuple(suite["passed"]))
     return {
         "at": dates[visit.night],
         "started": visit.started,
         "complete": visit.complete,
-        "ran": [texts.number(f"{name} {text}") for name, text in visit.runs_on().items()],
-        "faults": [texts.number(fault) for fault in visit.faults],
+        "ran": [shared.texts.number(f"{name} {text}") for name, text in visit.runs_on().items()],
+        "faults": [shared.texts.number(fault) for fault in visit.faults],
         "suites": suites,
     }
 
 
-def _test(test: Any, texts: _Texts) -> dict[str, Any]:
+def _test(test: Test, texts: _Table[str]) -> dict[str, Any]:
     return {
         "name": texts.number(test.short),
         "outcome": test.outcome,
@@ -142,17 +158,36 @@ def _test(test: Any, texts: _Texts) -> dict[str, Any]:
     }
 
 
-def _within(evidence: Sequence[Mapping[str, str]], room: dict[str, int]) -> list[dict[str, str]]:
+def _within(evidence: Sequence[Mapping[str, str]], shared: _Shared) -> list[dict[str, str]]:
+    """What of it people look at: data is for programs, which read the record."""
     kept = []
     for one in evidence:
         size = len(one.get("text", ""))
-        if {"name", "kind", "text"} <= set(one) and size <= room["evidence"]:
-            room["evidence"] -= size
-            kept.append(dict(one))
+        if {"name", "kind", "text"} <= set(one) and one["kind"] != "json" and size <= shared.room:
+            shared.room -= size
+            kept.append(dict(one) | {"says": _says(one["text"])} if one["kind"] == "svg" else dict(one))
     return kept
 
 
-def _devices(visits: Sequence[Visit], verdicts: Sequence[Verdict], dates: Mapping[str, int]) -> list[dict[str, Any]]:
+def _says(svg: str) -> str:
+    """The title of a picture, for who cannot see it."""
+    found = _TITLE.search(svg)
+    return html.unescape(found[1]).strip() if found else ""
+
+
+def _ladder(evidence: Sequence[Mapping[str, str]]) -> list[list[Any]]:
+    """The rungs that a recovery tried: name, whether it helped, seconds."""
+    for one in evidence:
+        if one.get("name") == "recovery as data":
+            with suppress(ValueError, TypeError, KeyError, AttributeError):
+                rungs = [rung for rung in json.loads(one["text"]) if rung["tried"]]
+                return [[str(rung["name"]), bool(rung["ok"]), round(float(rung["seconds"]), 3)] for rung in rungs]
+    return []
+
+
+def _devices(
+    visits: Sequence[Visit], verdicts: Sequence[Verdict], dates: Mapping[str, int], shared: _Shared
+) -> list[dict[str, Any]]:
     names = names_of(visits)
     facts = {(visit.bench, told["id"]): told for visit in visits for told in visit.devices.values() if "id" in told}
     groups: dict[tuple[str, str], list[Verdict]] = {}
@@ -167,8 +202,13 @@ def _devices(visits: Sequence[Visit], verdicts: Sequence[Verdict], dates: Mappin
                 "id": who[1],
                 "alias": names.get(who, who[1]),
                 "facts": dict(facts.get(who, {})),
-                "lines": [line(verdict, dates) for verdict in mine],
+                "lines": [_line(verdict, dates, shared) for verdict in mine],
                 **paths(mine),
             }
         )
     return found
+
+
+def _line(verdict: Verdict, dates: Mapping[str, int], shared: _Shared) -> dict[str, Any]:
+    told = line(verdict, dates)
+    return told | {"at": shared.lists.number(tuple(told["at"]))}

@@ -69,13 +69,18 @@ def line(verdict: Verdict, dates: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
+def usual_nights(verdict: Verdict) -> tuple[int, int]:
+    """The nights that show what is usual, by their indices: from the first, to before the second."""
+    if verdict.status != "worse" or verdict.change is None:
+        return verdict.baseline, len(verdict.nights)
+    # What it was before it became worse is what the eye looks for.
+    starts = [0, *(_index(verdict, change) for change in verdict.changes)]
+    return starts[-2], starts[-1]
+
+
 def _band(verdict: Verdict, nights: Sequence[Night], shown: Scale) -> list[float] | None:
     """The first and the last night that the band is drawn over, and the values between which a night is as usual."""
-    worse = verdict.status == "worse" and verdict.change is not None
-    first, last = verdict.baseline, len(verdict.nights)
-    if worse:  # what it was before it became worse is what the eye looks for
-        starts = [0, *(_index(verdict, change) for change in verdict.changes)]
-        first, last = starts[-2], starts[-1]
+    first, last = usual_nights(verdict)
     reference = [night.value for night in verdict.nights[first:last]]
     allowed = gate(reference, higher_is_better=verdict.key.higher_is_better)
     if allowed is None:

@@ -58,7 +58,7 @@ class Morning:
     simulated: bool
     night: str
     items: tuple[Item, ...]
-    """What is new and bad first."""
+    """What is bad first, and of that what is new."""
     counts: Mapping[str, int]
     """Tests by outcome."""
     benches: int
@@ -125,8 +125,13 @@ def _morning(visits: Sequence[Visit], verdicts: Sequence[Verdict], *, simulated:
         items += _of_bench(mine, night)
     counts = Counter(test.outcome for visit in ran for test in visit.tests)
     items = [*_shared(items)]
-    items.sort(key=lambda item: (_ORDER.index(item.kind), _negative(item.since), item.bench, item.device))
+    items.sort(key=_first)
     return Morning(simulated=simulated, night=night, items=tuple(items), counts=counts, benches=len(ran))
+
+
+def _first(item: Item) -> tuple[bool, int, int, str, str]:
+    news = _negative(item.since) if item.bad else 0
+    return not item.bad, news, _ORDER.index(item.kind), item.bench, item.device
 
 
 def _of_bench(visits: Sequence[Visit], night: str) -> Iterator[Item]:
@@ -162,7 +167,7 @@ def _item(kind: str, bench: str, device: str, hop: str, members: Sequence[Streak
     if kind in TROUBLE:
         when = "new tonight" if first.since == night else f"for {first.nights} nights"
         if not first.last_good and first.since != night:
-            when = f"on all {first.nights} nights that are known"
+            when = f"for at least {first.nights} nights"
         place = " (device in quarantine)" if hop == "quarantine" else f" at hop {hop}" if hop else ""
         comes = f"; comes and goes: {often}" if first.flaky else ""
         sentence = f"{what} {kind}{place}, {when}{comes}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from hil.errors import UsageError
 from hil.history.series import NOON
-from hil.report.record import Finished, Part, Record, read
+from hil.report.record import Finished, Part, Record, read, read_head
 
 SUFFIX: Final = ".jsonl"
 TROUBLE: Final = ("failed", "broken", "cut off")
+WHOLE: Final = 60
+"""Nights of which every test is known."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,32 +120,70 @@ def record_files(places: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def load(files: Sequence[Path]) -> Loaded:
-    """Read the records in `files`; one that cannot be read is complained of and left out."""
+def load(files: Sequence[Path], nights: int = WHOLE) -> Loaded:
+    """Read the records in `files`; one that cannot be read is complained of and left out.
+
+    Args:
+        files: records.
+        nights: how many of the last ones are read whole. Of those before it is known who ran on what, and nothing of
+            their tests: a year of records is read in the time that this many nights take.
+
+    """
     complaints: list[str] = []
+    heads = [(path, head) for path in files if (head := _tried(_head, path, complaints))]
+    dates = {simulated: sorted({one.night for _, one in heads if one.simulated == simulated}) for simulated in (0, 1)}
+    visits: list[Visit] = []
     runs: dict[tuple[str, str, bool], list[Record]] = {}
-    for path in files:
-        try:
-            record = read(path)
-            night = night_of(record.head.started)
-        except UsageError as error:
-            complaints.append(f"left out: {error}")
+    for path, head in heads:
+        if head.night not in dates[head.simulated][-nights:]:
+            visits.append(head)
             continue
-        except (ValueError, TypeError, OverflowError) as error:
-            complaints.append(f"left out: {path}: no time at which it began: {error}")
+        record = _tried(read, path, complaints)
+        if record is None:
             continue
         if record.end is None:
             complaints.append(
                 f"half written: {path}: the run on {record.head.bench} was cut off, or is not over; what had finished "
                 "is shown"
             )
-        runs.setdefault((night, record.head.bench, bool(record.head.simulated)), []).append(record)
+        runs.setdefault((head.night, *head.key), []).append(record)
     versions = sorted({record.head.hil for records in runs.values() for record in records})
     if len(versions) > 1:
         complaints.append(f"records of several versions of hil are shown together: {', '.join(versions)}")
-    visits = [_visit(night, sorted(records, key=_began)) for (night, _, _), records in runs.items()]
+    visits += [_visit(night, sorted(records, key=_began)) for (night, _, _), records in runs.items()]
     visits.sort(key=lambda visit: (visit.night, visit.bench, visit.simulated))
     return Loaded(visits=tuple(visits), complaints=tuple(complaints))
+
+
+def _tried(reading: Callable[[Path], Found], path: Path, complaints: list[str]) -> Found | None:
+    try:
+        return reading(path)
+    except UsageError as error:
+        complaints.append(f"left out: {error}")
+        return None
+
+
+def _head(path: Path) -> Visit:
+    part = read_head(path)
+    try:
+        night = night_of(part.started)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"{path}: no time at which it began: {error}") from error
+    return _of(part, night)
+
+
+def _of(part: Part, night: str) -> Visit:
+    return Visit(
+        bench=part.bench,
+        nature=part.nature,
+        simulated=bool(part.simulated),
+        night=night,
+        started=part.started,
+        complete=True,
+        context=_texts(part.context),
+        devices={str(alias): _texts(facts) for alias, facts in part.devices.items()},
+        faults=tuple(str(fault) for fault in part.faults),
+    )
 
 
 def _began(record: Record) -> datetime:
@@ -150,20 +192,14 @@ def _began(record: Record) -> datetime:
 
 def _visit(night: str, records: Sequence[Record]) -> Visit:
     last = records[-1]
-    head: Part = last.parts[-1]
     tests: dict[str, Test] = {}
     for record in records:
         tests |= {test.name: test for test in _tests(record)}
-    return Visit(
-        bench=head.bench,
-        nature=head.nature,
-        simulated=bool(head.simulated),
-        night=night,
+    return replace(
+        _of(last.parts[-1], night),
         started=records[0].head.started,
         ended=last.end.ended if last.end is not None else "",
         complete=all(record.finished for record in records),
-        context=_texts(head.context),
-        devices={str(alias): _texts(facts) for alias, facts in head.devices.items()},
         faults=tuple(dict.fromkeys(str(fault) for record in records for fault in record.head.faults)),
         tests=tuple(tests.values()),
     )

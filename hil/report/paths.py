@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hil.history import Key, Verdict
 from hil.model import MIB, Direction, LaneLink, LinkKind
+from hil.report.lines import usual_nights
 from hil.throughput.bottleneck import Measured, Path, bottleneck
 from hil.throughput.hockney import Hockney, fit
 from hil.throughput.residency import UNIFIED, Residency
@@ -48,7 +49,9 @@ def _sizes(verdicts: Iterable[Verdict], direction: str) -> Sizes:
         key = verdict.key
         if key.direction != direction or not key.nbytes or key.metric not in ("bandwidth", "latency p50"):
             continue
-        before = verdict.reference()[:-1] or [verdict.nights[-1].value]
+        first, last = usual_nights(verdict)
+        before = [night.value for night in verdict.nights[first : min(last, len(verdict.nights) - 1)]]
+        before = before or [verdict.nights[-1].value]
         values = (verdict.nights[-1].value, median(before))
         seconds = values if key.unit == "s" else tuple(key.nbytes / value for value in values)
         found[key.nbytes] = (seconds[0], seconds[1])

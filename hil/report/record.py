@@ -202,6 +202,20 @@ def read(path: Path) -> Record:
         *lines, _torn = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}; expected {_LIKE}") from error
+    return _found(path, lines)
+
+
+def read_head(path: Path) -> Part:
+    """The beginning of a record alone, whatever follows it; raises as `read`."""
+    try:
+        with path.open("rb") as file:
+            *lines, _torn = file.readline().split(b"\n")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}; expected {_LIKE}") from error
+    return _found(path, lines).head
+
+
+def _found(path: Path, lines: Sequence[bytes]) -> Record:
     if not lines:
         raise UsageError(f"{path} is not {_LIKE}: it has not one whole line")
     found = _Found()
@@ -267,12 +281,14 @@ class _Found:
 
 
 def _made(kind: type[Line], facts: Mapping[str, Any]) -> Line:
-    known = {one.name for one in fields(kind)}
+    known = _KEYS[kind]
+    # JSON gives lists and no other kind of sequence; asking for less than that counts where a year of records is read.
     values: dict[str, Any] = {
-        key: tuple(value) if _is_list(value) else value for key, value in facts.items() if key in known
+        key: tuple(value) if type(value) is list else value for key, value in facts.items() if key in known
     }
     return kind(**values)
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
+_KEYS: Mapping[type, frozenset[str]] = {
+    kind: frozenset(one.name for one in fields(kind)) for kind in (Part, Began, Finished, End)
+}

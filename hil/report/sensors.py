@@ -23,6 +23,8 @@ COLUMNS: Final = 240
 """Of more points than two a column, the lowest and the highest of each are drawn."""
 LEAST: Final = 0.05
 """Share of the highest value that a scale spans at the least."""
+SAME: Final = 0.001
+"""Share of a value within which it stays the same."""
 _APART: Final = 13.0
 _WHOLE: Final = 1000.0
 _LEFT, _RIGHT, _TOP, _BOTTOM, _HEAD, _FOOT = 96, 16, 22, 10, 30, 24
@@ -75,7 +77,8 @@ def sensors_chart(title: str, samples: Sequence[TelemetrySample], rate: Points =
     parts = [words(_LEFT, 18, title, bold=True), *_throttled(samples, x)]
     top = _HEAD
     for name, unit, points in rows:
-        height = ROW if len({value for _, value in points}) > 1 else LEVEL
+        values = [value for _, value in points]
+        height = ROW if max(values) - min(values) > SAME * abs(max(values)) else LEVEL
         parts += _row(name, unit, [(x(at), value) for at, value in points], top, top + height)
         top += height
     height = top + _FOOT

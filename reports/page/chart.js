@@ -1,8 +1,10 @@
 // Pictures of series: a value a night with what is usual, what changed it and what changed on the bench; and of sweeps.
-const BOX = { width: 560, height: 230, left: 58, right: 12, top: 34, bottom: 26 };
-const number = (value) => (Math.abs(value) >= 1000 ? String(Math.round(value)) : Number(value.toPrecision(3)).toString());
+const TOLD = 2; // per cent of what is usual, from which on a size's difference stands beside it
+const NARROW = matchMedia('(max-width: 40rem)').matches;
+const BOX = { width: NARROW ? 360 : 560, height: 230, left: 58, right: 12, top: 34, bottom: 26 };
+const number = (value) => (Math.abs(value) >= 1000 ? String(Math.round(value)) : value ? value.toPrecision(3) : '0');
 const sizeText = (bytes) => {
-  for (const [unit, name] of [[1073741824, 'GiB'], [1048576, 'MiB'], [1024, 'KiB']]) if (bytes >= unit) return `${number(bytes / unit)} ${name}`;
+  for (const [unit, name] of [[1073741824, 'GiB'], [1048576, 'MiB'], [1024, 'KiB']]) if (bytes >= unit) return `${Number((bytes / unit).toPrecision(3))} ${name}`;
   return `${bytes} B`;
 };
 const words = (x, y, text, props = {}) => svg('text', { x: x.toFixed(1), y: y.toFixed(1), text, ...props });
@@ -20,7 +22,7 @@ const frame = (label, low, high, y, unit) => {
     picture.append(svg('line', { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(value), y2: y(value), class: 'axis' }),
       words(BOX.left - 6, y(value) + 4, tick(value, high - low), { 'text-anchor': 'end' }));
   }
-  picture.append(words(4, 12, unit));
+  if (!NARROW) picture.append(words(4, 12, unit)); // the caption says it, and texts of marks need the room
   return picture;
 };
 
@@ -29,7 +31,8 @@ const placed = (marks, x) => {
   const ends = [];
   return marks.map((mark) => {
     const at = x(mark.at);
-    const text = mark.text.length > 44 ? `${mark.text.slice(0, 43)}…` : mark.text;
+    const most = NARROW ? 30 : 44;
+    const text = mark.text.length > most ? `${mark.text.slice(0, most - 1)}…` : mark.text;
     const width = text.length * 6 + 10;
     const right = at + width > BOX.width - BOX.right;
     const [from, to] = right ? [at - width, at] : [at, at + width];
@@ -41,13 +44,16 @@ const placed = (marks, x) => {
 };
 
 const seriesChart = (one) => {
-  const { values, at } = one;
+  const { values } = one;
+  const at = lists[one.at];
   const ends = one.band ? one.band.slice(2) : [];
   let low = Math.min(...values, ...ends);
   let high = Math.max(...values, ...ends);
-  const room = 0.08 * (high - low) || 0.05 * Math.abs(high) || 1;
+  // Noise of a thousandth shall not look like a cliff.
+  const room = Math.max(0.08 * (high - low), one.band ? 0 : 0.02 * Math.abs(high)) || 1;
   [low, high] = [low - room, high + room];
-  const x = (index) => BOX.left + (BOX.width - BOX.left - BOX.right) * (values.length > 1 ? index / (values.length - 1) : 0.5);
+  const span = at[at.length - 1] - at[0];
+  const x = (index) => BOX.left + (BOX.width - BOX.left - BOX.right) * (span ? (at[index] - at[0]) / span : 0.5);
   const y = (value) => BOX.top + (BOX.height - BOX.top - BOX.bottom) * (1 - (value - low) / (high - low));
   const last = values.length - 1;
   const label = `${one.name}: ${number(values[last])} ${one.unit} on ${night(at[last])}, ${values.length} nights`
@@ -94,16 +100,33 @@ const sweepChart = (one) => {
   for (let power = Math.floor(low); power <= high; power += 1) for (const step of high - low > 2 ? [1] : [1, 2, 5]) steps.push(step * 10 ** power);
   for (const step of steps.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high)) {
     picture.append(svg('line', { x1: BOX.left, x2: BOX.width - BOX.right, y1: y(Math.log10(step)), y2: y(Math.log10(step)), class: 'axis' }),
-      words(BOX.left - 6, y(Math.log10(step)) + 4, number(step), { 'text-anchor': 'end' }));
+      words(BOX.left - 6, y(Math.log10(step)) + 4, String(Number(step.toPrecision(3))), { 'text-anchor': 'end' }));
   }
-  picture.append(words(4, 12, 'GB/s'));
+  if (!NARROW) picture.append(words(4, 12, 'GB/s'));
   const path = (values) => values.map((value, i) => `${i ? 'L' : 'M'}${x(logs[i]).toFixed(1)} ${y(Math.log10(value)).toFixed(1)}`).join('');
   picture.append(svg('path', { class: 'usual', d: path(one.usual) }), svg('path', { class: 'trace', d: path(one.now) }));
-  one.now.forEach((value, i) => picture.append(svg('circle', { class: 'dot', cx: x(logs[i]), cy: y(Math.log10(value)), r: 2.5 },
-    svg('title', { text: `${sizeText(one.sizes[i])}: ${number(value)} GB/s, usually ${number(one.usual[i])}` }))));
-  const every = Math.ceil(one.sizes.length / 7);
-  one.sizes.forEach((size, i) => {
-    if (i % every === 0) picture.append(words(x(logs[i]), BOX.height - 8, sizeText(size), { 'text-anchor': i === 0 ? 'start' : i === one.sizes.length - 1 ? 'end' : 'middle' }));
+  one.now.forEach((value, i) => {
+    picture.append(svg('circle', { class: 'dot', cx: x(logs[i]), cy: y(Math.log10(value)), r: 2.5 },
+      svg('title', { text: `${sizeText(one.sizes[i])}: ${number(value)} GB/s, usually ${number(one.usual[i])}` })));
+    // On a scale of three decades nobody sees four per cent.
+    const share = 100 * (value / one.usual[i] - 1);
+    if (Math.abs(share) >= TOLD) {
+      // Below the line, which rises to the right.
+      const low = Math.min(y(Math.log10(value)) + 16, BOX.height - BOX.bottom - 3);
+      picture.append(words(x(logs[i]) + (i ? 0 : 8), low, `${share > 0 ? '+' : ''}${share.toFixed(1)} %`,
+        { class: share < 0 ? 'change-text' : 'better-text', 'text-anchor': i === 0 ? 'start' : i === logs.length - 1 ? 'end' : 'middle' }));
+    }
   });
+  // As many sizes as there is room for, the largest first.
+  let free = BOX.width;
+  for (let i = one.sizes.length - 1; i >= 0; i -= 1) {
+    const text = sizeText(one.sizes[i]);
+    const width = 6.5 * text.length;
+    const left = i === 0 ? x(logs[i]) : x(logs[i]) - width * (i === one.sizes.length - 1 ? 1 : 0.5);
+    if (left + width <= free) {
+      picture.append(words(left, BOX.height - 8, text));
+      free = left - 8;
+    }
+  }
   return picture;
 };

@@ -2,6 +2,7 @@
 const STATUS = { worse: 'worse', better: 'better', steady: 'steady', 'too few': 'too few nights' };
 const rank = (one) => ['worse', 'better', 'steady', 'too few'].indexOf(one.status);
 const MANY = 6;
+const FEW = 5; // nights from which on a line says anything
 const LARGE = 16 * 1024 * 1024;
 
 const lineCard = (one) => {
@@ -13,28 +14,46 @@ const lineCard = (one) => {
     one.changes.map((change) => el('p', { class: 'small' }, said(change.told))),
     later(`${plural(one.values.length, 'night')} as a table`, () => el('div', { class: 'scroll' }, el('table', { class: 'plain' },
       el('thead', {}, el('tr', {}, el('th', { scope: 'col', text: 'Night' }), el('th', { scope: 'col', text: one.unit }))),
-      el('tbody', {}, one.values.map((value, i) => el('tr', {}, el('td', { text: night(one.at[i]) }), el('td', { text: number(value) }))).reverse()))), { class: 'small' }));
+      el('tbody', {}, one.values.map((value, i) => el('tr', {}, el('td', { text: night(lists[one.at][i]) }), el('td', { text: number(value) }))).reverse()))), { class: 'small' }));
 };
 
 const sweepCard = (one) => {
   const fit = (found) => (found ? `α ${number(found.alpha_us)} µs, β ${number(found.beta)} GB/s` : 'no fit');
-  return el('figure', { class: 'chart' },
+  return el('figure', { class: 'chart sweep' },
     el('figcaption', {}, el('b', {}, `${one.direction} by size`),
       el('div', { class: 'small soft', text: `tonight ${fit(one.fit)}; usually (dashed) ${fit(one.usual_fit)}` })),
     sweepChart(one));
 };
 
+// The last picture of each kind that was drawn of the device under load.
+const loads = (device, section) => {
+  const bench = section.benches.find((one) => one.name === device.bench);
+  const found = new Map();
+  for (const visit of bench ? [...bench.visits].reverse() : []) {
+    for (const one of Object.values(visit.suites).flatMap((suite) => suite.others)) {
+      for (const kept of texts[one.device] === device.alias ? one.evidence || [] : []) {
+        if (kept.kind === 'svg' && kept.name.startsWith('under load') && !found.has(kept.name)) found.set(kept.name, { kept, one, visit });
+      }
+    }
+  }
+  return [...found.values()];
+};
+
+const loadCard = ({ kept, one, visit }) => el('figure', { class: 'chart' },
+  el('figcaption', {}, el('b', {}, said(kept.name)), ` ${night(visit.at)} `, badge(one.outcome), el('div', { class: 'small soft' }, said(texts[one.name]))),
+  picture(kept));
+
 const headlines = (lines) => {
   // What speaks for a device: whatever changed, and its large copies.
   const sorted = [...lines].sort((a, b) => rank(a) - rank(b) || b.nbytes - a.nbytes);
-  const known = sorted.filter((one) => one.values.length > 2);
+  const known = sorted.filter((one) => one.values.length >= FEW);
   const first = known.filter((one) => one.status === 'worse' || one.status === 'better'
     || (one.metric === 'bandwidth' && one.nbytes >= LARGE) || one.metric === 'fixed cost');
   const chosen = (first.length ? first : sorted).slice(0, MANY);
   return [chosen, sorted.filter((one) => !chosen.includes(one))];
 };
 
-const insideDevice = (device) => {
+const insideDevice = (device, section) => {
   const inside = el('div', { class: 'inside' });
   const facts = ['name', 'enclosure', 'negotiated', 'driver', 'firmware', 'engine', 'id'].filter((name) => device.facts[name]);
   inside.append(el('p', { class: 'small soft' }, said(facts.map((name) => `${name === 'name' ? '' : `${name} `}${device.facts[name]}`).join(' · ') || device.id)));
@@ -42,7 +61,9 @@ const insideDevice = (device) => {
   if (device.residency) inside.append(el('h3', { text: 'What is better off in its memory' }), el('p', {}, said(device.residency)));
   const [chosen, others] = headlines(device.lines);
   const cards = [...chosen.map(lineCard), ...device.sweeps.map(sweepCard)];
+  const warm = loads(device, section);
   inside.append(cards.length ? el('div', { class: 'charts' }, cards) : el('p', { text: 'The history has no figures of it.' }));
+  if (warm.length) inside.append(el('h3', { text: 'Under load' }), el('div', { class: 'charts wide' }, warm.map(loadCard)));
   if (others.length) inside.append(later(`${plural(others.length, 'more series', 'more series')}`, () => el('div', { class: 'charts' }, others.map(lineCard)), { class: 'more' }));
   return inside;
 };
@@ -54,7 +75,7 @@ const devices = (section) => {
       ...(kinds.length ? kinds.map(([status, count]) => badge(status, `${count} ${status}`)) : [device.lines.length ? badge('steady') : said('no figures', 'soft')])];
     const box = el('details', { class: 'device' }, el('summary', {}, summary));
     let drawn = false;
-    const draw = () => { if (!drawn) { drawn = true; box.append(insideDevice(device)); } };
+    const draw = () => { if (!drawn) { drawn = true; box.append(insideDevice(device, section)); } };
     box.addEventListener('toggle', () => { if (box.open) draw(); });
     box.about = device;
     box.draw = draw;

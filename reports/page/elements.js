@@ -7,14 +7,14 @@ const filled = (element, props, children) => {
     else if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? '' : String(value));
   }
-  element.append(...children.flat().filter((one) => one !== null && one !== undefined && one !== ''));
+  element.append(...children.flat(2).filter((one) => one !== null && one !== undefined && one !== ''));
   return element;
 };
 const el = (tag, props = {}, ...children) => filled(made(tag), props, children);
 const svg = (tag, props = {}, ...children) => filled(made(tag, 'http://www.w3.org/2000/svg'), props, children);
 
 const data = JSON.parse(document.getElementById('data').textContent);
-const texts = data.texts;
+const { texts, lists } = data;
 const night = (at) => data.nights[at];
 // The device, log or file that a text came from may write from right to left: that stays within it.
 const said = (text, more = '') => el('span', { class: `text ${more}`.trim(), text });

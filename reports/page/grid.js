@@ -3,7 +3,7 @@ const worst = (visit, name) => {
   if (!visit) return 'none';
   const suite = visit.suites[name];
   if (!suite) return visit.complete ? 'none' : 'cut off';
-  for (const outcome of ['failed', 'broken', 'cut off']) if (suite.counts[outcome]) return outcome;
+  for (const outcome of TROUBLE) if (suite.counts[outcome]) return outcome;
   if (!visit.complete) return 'cut off';
   return suite.counts.passed ? 'passed' : 'skipped';
 };
@@ -36,7 +36,7 @@ const grid = (section) => {
         const state = worst(visit, name);
         const counts = visit && visit.suites[name] ? Object.entries(visit.suites[name].counts).map(([o, n]) => `${n} ${o}`).join(', ') : '';
         const label = `${bench.name}, ${name}, ${night(at)}: ${counts || (state === 'none' ? 'did not run' : 'the run was cut off before it')}`;
-        const cell = el('td', { class: `cell ${state.split(' ')[0]}`, role: 'gridcell', tabindex: '-1', 'aria-label': label, title: label, text: LETTERS[state] });
+        const cell = el('td', { class: `cell ${state.split(' ')[0]}`, role: 'gridcell', tabindex: '-1', 'aria-label': label, text: LETTERS[state] });
         if (counts) cell.opens = () => testsOf(bench, name, visit);
         cell.where = { bench: bench.name, suite: name, at };
         return cell;
@@ -77,17 +77,24 @@ const grid = (section) => {
     const cell = event.target.closest('.cell');
     if (cell) { move(cell); open(cell); }
   });
-  let month = '';
-  const months = shown.map((at) => {
-    const now = night(at).slice(0, 7);
-    const fresh = now !== month;
-    month = now;
-    return el('th', { class: 'month', scope: 'col', 'aria-label': night(at), text: fresh ? now : '' });
+  // A title for each of thousands of cells would take as long as the rest of the page.
+  body.addEventListener('pointerover', (event) => {
+    const cell = event.target.closest('.cell');
+    if (cell) cell.title = cell.getAttribute('aria-label');
   });
+  // A date a week, counted from the newest night; it lies over the cells to its right, so not over the last few.
+  const dates = shown.map((at, i) => el('th', { class: 'date', scope: 'col', 'aria-label': night(at),
+    text: (shown.length - 1 - i) % 7 === 6 || (shown.length < 7 && !i) ? night(at).slice(5) : '' }));
   const table = el('table', { class: 'grid', role: 'grid', 'aria-label': 'Suites of each bench by night' },
-    el('thead', {}, el('tr', {}, el('th', { scope: 'row', class: 'small soft', text: 'Bench and suite' }), months)), body);
+    el('thead', {}, el('tr', {}, el('th', { scope: 'row', class: 'small soft', text: 'Bench and suite' }), dates)), body);
+  table.style.setProperty('--nights', shown.length);
   const scroll = el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Nights, newest at the right' }, table);
-  requestAnimationFrame(() => { scroll.scrollLeft = scroll.scrollWidth; });
+  // The newest nights are at the right; to ask for the width any earlier would lay out all of them.
+  new IntersectionObserver((seen, observer) => {
+    if (!seen.some((one) => one.isIntersecting)) return;
+    observer.disconnect();
+    scroll.scrollLeft = scroll.scrollWidth;
+  }).observe(scroll);
   const legend = el('p', { class: 'legend' }, ['passed', 'failed', 'broken', 'cut off', 'skipped'].map((state) =>
     el('span', {}, el('span', { class: `cell ${state.split(' ')[0]}`, 'aria-hidden': 'true', text: LETTERS[state] }), state)),
   el('span', { text: 'Arrow keys move, Enter shows the tests.' }));

@@ -8,7 +8,7 @@ const titled = (id, title, content) => [el('h2', { id, tabindex: '-1', text: tit
 
 for (const section of data.sections) {
   const nature = natureOf(section);
-  const parts = [['tonight', 'Tonight'], ['nights', 'Nights'], ['devices', 'Devices'], ['corruption', 'Corruption'], ['stories', 'Hangs and recoveries']];
+  const parts = [['tonight', 'Tonight'], ['nights', 'Nights'], ['devices', 'Devices'], ['corruption', 'Wrong bytes'], ['stories', 'Hangs and recoveries']];
   const id = (part) => `${nature}-${part}`;
   const nights = grid(section);
   const lines = devices(section);
@@ -32,4 +32,5 @@ if (data.notes.length) {
 addEventListener('beforeprint', () => {
   for (const box of document.querySelectorAll('details.device')) { box.draw(); box.open = true; }
 });
+if (data.sections.length) document.title = data.sections.map((one) => `${MARKS[one.verdict]} ${one.night} ${one.verdict}${one.simulated ? ' (simulated)' : ''}`).join(' · ') + ' · hil';
 document.documentElement.dataset.ready = 'yes';

@@ -3,16 +3,17 @@ const natureOf = (section) => (section.simulated ? 'simulated' : 'real');
 const natureName = (section) => (section.simulated ? 'Simulated benches' : 'Real benches');
 
 const MARKS = { good: '✓', 'NOT good': '✕', 'not known': '?' };
+const TROUBLE = ['failed', 'broken', 'cut off'];
 const CLASSES = { good: 'good', 'NOT good': 'bad' };
 const verdict = (section) => el('div', { class: `verdict ${CLASSES[section.verdict] || 'unknown'}` },
   el('span', { class: 'mark', 'aria-hidden': 'true', text: MARKS[section.verdict] }),
   el('h1', { text: `The night of ${section.night} is ${section.verdict}` }),
   el('p', { text: section.headline.slice(section.verdict.length + 2) }));
 
-const firstLines = (text) => {
-  const lines = text.split('\n');
-  const short = lines.slice(0, 2).join('\n').slice(0, 360);
-  return short.length < text.length ? `${short} …` : short;
+const firstLine = (text) => {
+  const line = text.split('\n')[0];
+  const short = line.length > 320 ? line.slice(0, 320).replace(/\s+\S*$/, '') : line;
+  return short.length < text.trimEnd().length ? `${short} …` : short;
 };
 
 const item = (one, go) => {
@@ -28,12 +29,12 @@ const item = (one, go) => {
     acts.append(el('button', { type: 'button', text: 'Show its line', onclick: () => go.device(one) }));
   }
   return el('li', { class: `card ${one.kind.split(' ')[0]}` },
-    el('div', { class: 'head' }, badge(one.kind), el('b', {}, said(one.bench)), one.device ? said(one.device, 'soft') : ''),
+    el('div', { class: 'head' }, badge(one.kind), el('b', {}, said(one.bench)), one.device ? said(one.device, 'soft') : '',
+      acts.childElementCount ? acts : ''),
     el('p', {}, said(one.sentence)),
     facts.childElementCount ? facts : '',
     one.detail && series ? el('p', { class: 'small soft' }, said(one.detail)) : '',
-    one.detail && one.bad && !series ? el('pre', { class: 'text', text: firstLines(one.detail) }) : '',
-    acts.childElementCount ? acts : '');
+    one.detail && one.bad && !series ? el('pre', { class: 'text', text: firstLine(one.detail) }) : '');
 };
 
 const lastCounts = (bench, at) => {
@@ -48,10 +49,23 @@ const lastCounts = (bench, at) => {
   return el('span', {}, told, visit.complete ? '' : badge('cut', 'run not finished'));
 };
 
+// The first of many, the others folded away.
+const items = (all, most, go) => {
+  const list = (some) => el('ul', { class: 'items' }, some.map((one) => item(one, go)));
+  const rest = all.slice(most);
+  return [list(all.slice(0, most)), rest.length ? later(`${rest.length} more`, () => list(rest), { class: 'more' }) : ''];
+};
+
+const troubled = (bench, at) => {
+  const visit = bench.visits.find((one) => one.at === at);
+  return !visit || !visit.complete || Object.values(visit.suites).some((suite) => TROUBLE.some((name) => suite.counts[name]));
+};
+
 const benchTable = (section) => {
   const at = data.nights.indexOf(section.night);
   const heads = ['Bench', 'Host and system', 'Devices: link, driver, firmware', 'Tonight'];
-  const rows = section.benches.map((bench) => el('tr', {},
+  const sorted = [...section.benches].sort((a, b) => troubled(b, at) - troubled(a, at));
+  const rows = sorted.map((bench) => el('tr', {},
     el('th', { scope: 'row' }, said(bench.name)),
     el('td', { 'data-label': heads[1] }, said([bench.context.host, bench.context.os].filter(Boolean).join(', ') || 'not told')),
     el('td', { 'data-label': heads[2] }, bench.devices.map((device) => el('div', {}, el('b', {}, said(device.alias)), ' ',
@@ -70,9 +84,8 @@ const tonight = (section, go) => {
   return [
     el('span', { class: `nature ${natureOf(section)}`, text: section.simulated ? 'Simulated: no hardware was measured' : 'Real hardware' }),
     scenario, verdict(section),
-    bad.length ? el('ul', { class: 'items' }, bad.map((one) => item(one, go))) : '',
-    rest.length ? el('h2', { text: 'Also worth knowing' }) : '',
-    rest.length ? el('ul', { class: 'items' }, rest.map((one) => item(one, go))) : '',
+    ...(bad.length ? items(bad, 12, go) : []),
+    ...(rest.length ? [el('h2', { text: 'Also worth knowing' }), ...items(rest, 4, go)] : []),
     el('h2', { text: 'Benches' }), benchTable(section),
   ];
 };
