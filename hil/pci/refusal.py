@@ -15,7 +15,8 @@ _NO_FILE = {errno.ENOENT, errno.ENOTDIR}
 _NO_DEVICE = {errno.ENODEV, errno.ENXIO}
 _WORDS = {
     errno.EINVAL: "the kernel does not take this value here",
-    errno.ENOTTY: "the device has no way to do it, or none that works",
+    # Also what pci_dev_wait() of drivers/pci/pci.c ends with after a minute of retry status.
+    errno.ENOTTY: "the device has no way to do it, none that works, or is not ready again after it",
     errno.EIO: "the device did not answer",
     errno.EBUSY: "something else holds the device",
 }
