@@ -331,7 +331,7 @@ def test_a_report_is_one_file_and_its_history_counts_a_run_once(program, results
     (results / "z-result.json").write_text("{")
 
     for _ in range(2):
-        built = build_allure(results, out, find(install=False))
+        built = build_allure(results, out, lambda: find(install=False))
 
     page = (out / PAGE).read_text()
     assert "googletagmanager" not in page
@@ -342,11 +342,16 @@ def test_a_report_is_one_file_and_its_history_counts_a_run_once(program, results
     assert sorted(path.name for path in out.iterdir()) == [HISTORY, PAGE]
 
 
+def test_a_folder_without_results_is_told_before_anything_has_to_be_installed(tmp_path):
+    with pytest.raises(UsageError, match="holds no Allure result"):
+        build_allure(tmp_path, tmp_path / "out", lambda: pytest.fail("there is nothing to show"))
+
+
 def test_a_program_that_fails_is_told_with_its_last_words(program, results, tmp_path):
     program()
     (results / "environment.properties").write_text("Bench=break\n")
     with pytest.raises(BenchFault, match=r"exit code 3:\n  it broke in the middle"):
-        build_allure(results, tmp_path / "out", find(install=False))
+        build_allure(results, tmp_path / "out", lambda: find(install=False))
     assert not (tmp_path / "out" / PAGE).exists()
 
 
@@ -354,7 +359,7 @@ def test_a_place_that_cannot_be_written_is_one_message(program, results, tmp_pat
     program()
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UsageError, match="cannot be written"):
-        build_allure(results, tmp_path / "out", find(install=False))
+        build_allure(results, tmp_path / "out", lambda: find(install=False))
 
 
 # As a user

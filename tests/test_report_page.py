@@ -256,6 +256,15 @@ def test_nothing_at_all_is_one_message(tmp_path, capsys):
     assert "none.db: there is no such file" in err
 
 
+def test_a_folder_of_another_kind_is_named_with_what_it_holds(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HIL_HISTORY", str(tmp_path / "none.db"))
+    (tmp_path / "1-result.json").write_text("{}")
+    code, _, err = run(capsys, tmp_path)
+    assert code == 2
+    assert f"{tmp_path} holds no record" in err
+    assert f"`hil report --allure {tmp_path}`" in err
+
+
 def test_a_damaged_history_is_complained_of_and_the_records_are_shown(tmp_path, capsys):
     (tmp_path / "h.db").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     record(tmp_path, 0)

@@ -19,7 +19,7 @@ def report(results: Path, out: Path, history: Path | None, *, install: bool, as_
         BenchFault: the program failed.
 
     """
-    built = build_allure(results, out, find(install=install), history=history)
+    built = build_allure(results, out, lambda: find(install=install), history=history)
     if as_json:
         facts = {
             "page": str(built.page),

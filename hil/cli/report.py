@@ -19,7 +19,7 @@ from hil.report.contents import contents
 from hil.report.digest import markdown
 from hil.report.lines import judged
 from hil.report.morning import Morning, mornings
-from hil.report.nights import Loaded, load, record_files
+from hil.report.nights import SUFFIX, Loaded, load, record_files
 from hil.report.page import build
 
 PAGE = "index.html"
@@ -70,7 +70,7 @@ def gather(places: Sequence[Path], history: Path | None) -> Found:
 
     """
     loaded = load(record_files(places))
-    notes = list(loaded.complaints)
+    notes = [*loaded.complaints, *filter(None, map(_without_records, places))]
     verdicts: list[Verdict] = []
     path = history_path(history)
     if history is not None or path.exists():
@@ -83,6 +83,14 @@ def gather(places: Sequence[Path], history: Path | None) -> Found:
         told = "; ".join(notes) or "no record was named, and there is no history"
         raise UsageError(f"nothing to report: {told}. `pytest suites/ --hil-record FILE` writes a record")
     return Found(loaded=loaded, verdicts=tuple(verdicts), notes=tuple(notes))
+
+
+def _without_records(place: Path) -> str:
+    if not place.is_dir() or record_files([place]):
+        return ""
+    allure = next(place.glob("*-result.json"), None)
+    hint = f"; it holds Allure results, of which `hil report --allure {place}` makes a report" if allure else ""
+    return f"{place} holds no record, no file that ends in {SUFFIX}{hint}"
 
 
 def write(found: Found, out: Path) -> Path:

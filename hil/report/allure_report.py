@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,17 +52,20 @@ class Built:
     notes: tuple[str, ...]
 
 
-def build_allure(results: Path, out: Path, command: Sequence[str], *, history: Path | None = None) -> Built:
+def build_allure(
+    results: Path, out: Path, program: Callable[[], Sequence[str]], *, history: Path | None = None
+) -> Built:
     """Build the report of the folder `results` into the folder `out`, whole or not at all.
 
     Args:
         results: what pytest wrote with ``--alluredir``.
         out: gets `PAGE`, and `HISTORY` where `history` is `None`.
-        command: the program; see `hil.report.allure_program.find`.
+        program: gives the command that runs Allure (see `hil.report.allure_program.find`); asked once there is anything
+            to show.
         history: file that keeps what the runs before were like; this run is added to it.
 
     Raises:
-        UsageError: there is nothing to show, or `out` cannot be written.
+        UsageError: there is nothing to show, the program is not there, or `out` cannot be written.
         BenchFault: the program failed.
 
     """
@@ -72,6 +75,7 @@ def build_allure(results: Path, out: Path, command: Sequence[str], *, history: P
         whole = work / "results"
         whole.mkdir()
         staged = stage(results, whole)
+        command = program()
         try:
             out.mkdir(parents=True, exist_ok=True)
             past.parent.mkdir(parents=True, exist_ok=True)
