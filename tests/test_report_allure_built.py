@@ -27,6 +27,10 @@ RUN = """
     def test_measures(throughput):
         throughput.sample(Direction.H2D)
 
+    def test_stays_under_load(load, workload):
+        load.warm(0.1)
+        workload.soak(Direction.H2D, 0.1, nbytes=1 << 20, every=0.02)
+
     def test_fails(device):
         pytest.fail("by itself")
 
@@ -45,7 +49,7 @@ GITHUB = {
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    with suite(tmp_path_factory.mktemp("allure")) as made:
+    with suite(tmp_path_factory.mktemp("allure"), conftest='pytest_plugins = ["hil.fixtures"]\n') as made:
         yield made.write(test_run=RUN).run("--hil-bench", "sim", allure=True, env=GITHUB)
 
 
@@ -56,10 +60,16 @@ def test_results_have_link_topology_and_executor(ran):
         assert [(one["value"], one["excluded"]) for one in shown] == [
             ("40 Gb/s, expected 40 Gb/s (2 × 20; usb4)", True)
         ]
-    assert len({test["historyId"] for test in facts.values()}) == 4
-    for name in facts:
-        assert "└── " in ran.attached(name, "topology")  # the first of the run, and one that failed
+    assert len({test["historyId"] for test in facts.values()}) == 5
+    for name in facts.keys() - {"test_stays_under_load[rtx-4080-ut4g-dock]"}:
+        assert "└── " in ran.attached(name, "topology")  # the first of the run, and those that failed
     assert json.loads((ran.folder / "allure" / "executor.json").read_text())["buildUrl"] == BUILD
+
+
+def test_loads_are_drawn_over_their_time(ran):
+    for title in ("under load", "under load, H2D"):
+        picture = ran.attached("test_stays_under_load[rtx-4080-ut4g-dock]", title)
+        assert re.search(r"<title>rtx-4080-ut4g-dock under load(, H2D)?: rate \d.* GB/s", picture)
 
 
 # The real program: npm's package, on the Node that the `slow` environment of tox brings
@@ -125,7 +135,7 @@ def driver(tmp_path_factory):
 
 
 def test_the_real_program_shows_what_is_whole_and_keeps_its_history(report):
-    assert (report.facts["results"], report.facts["notes"]) == (4, ["left out, cut off or no JSON: cut-result.json"])
+    assert (report.facts["results"], report.facts["notes"]) == (5, ["left out, cut off or no JSON: cut-result.json"])
     assert len(report.history.read_text().splitlines()) == 6
 
 
