@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from operations_rig import Bench
 
 from hil.hosts import LogLine
-from hil.model import Gpu, PciFunction
+from hil.model import Gpu, PciFunction, Router, RouterRole
 from hil.watch import (
     AerCount,
     Observations,
@@ -137,3 +138,17 @@ def test_an_exception_of_the_iommu_alarms():
     assert alarms(Observations(lines=(line,)), address=GPU) == (
         "the host's IOMMU logged: DART error: translation fault",
     )
+
+
+def test_an_enclosures_link_that_carries_less_than_before_alarms_and_one_that_left_does_not():
+    lanes = "/sys/bus/thunderbolt/devices/0-1/rx_lanes"
+    host = FilesHost(files={lanes: b"2\n", lanes.replace("lanes", "speed"): b"20.0 Gb/s\n"})
+    gpu = replace(card(), enclosure=Router(uid="1", name="0-1", role=RouterRole.ENCLOSURE, domain="domain0"))
+    window, told = opened(host, gpu), []
+    for now in (b"2\n", b"1\n", b"1\n", b"2\n", None):
+        host.files.update({lanes: now}) if now else host.files.pop(lanes)
+        seen, window = turned(host, window)
+        told.append(link_alarms(seen, address=GPU))
+
+    fell = "the link of its enclosure became narrower: 40 Gb/s (2 × 20) before, 20 Gb/s (1 × 20) now"
+    assert told == [(), (fell,), (), (), ()]

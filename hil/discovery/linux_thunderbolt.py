@@ -19,6 +19,7 @@ _DOMAIN = re.compile(r"domain[0-9]{1,9}")
 _ROUTER = re.compile(r"([0-9]{1,9})-([0-9a-f]{1,16})")
 _RETIMER = re.compile(r"[0-9]{1,9}-[0-9a-f]{1,16}:[0-9]{1,3}\.[0-9]{1,3}")
 _SPEED = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,3})?) ?Gb/s")
+_LINK_ATTRIBUTES = ("rx_speed", "rx_lanes", "tx_speed", "tx_lanes")
 _ATTRIBUTES = (
     *(
         "vendor",
@@ -30,7 +31,7 @@ _ATTRIBUTES = (
         "authorized",
         "nvm_version",
     ),
-    *("rx_speed", "rx_lanes", "tx_speed", "tx_lanes"),
+    *_LINK_ATTRIBUTES,
 )
 _V2_LANE_GBPS = 40.0
 _GENERATION_USB4, _GENERATION_TB3 = 4, 3
@@ -64,6 +65,11 @@ def read(sysfs: Attributes) -> Tree:
             name: path[-1] for name in domains if (path := linux_pci.addresses(sysfs.target(f"{ROOT}/{name}")))
         },
     )
+
+
+def link_of(sysfs: Attributes, name: str) -> LaneLink:
+    """The upstream link of the router `name` alone: four small files, for whoever asks often."""
+    return _link({key: sysfs.text(f"{ROOT}/{name}/{key}") or "" for key in _LINK_ATTRIBUTES})
 
 
 def _domain(sysfs: Attributes, name: str) -> Domain:

@@ -20,20 +20,22 @@ STRAY: Final = 1
 def alarms(seen: Observations, *, address: str) -> tuple[str, ...]:
     """What of `seen` a GPU at BDF `address` and the way to it must not do, one sentence each.
 
-    Any uncorrectable error, any Xid of this GPU and any exception of its IOMMU alarm; corrected errors and replays
-    do from `RATE` a second on, if they are more than `STRAY`.
+    Any uncorrectable error, any Xid of this GPU, any exception of its IOMMU alarm, and so does a link of its enclosure
+    that carries less than before; corrected errors and replays from `RATE` a second on, if they are more than `STRAY`.
     """
     return (*link_alarms(seen, address=address), *driver_alarms(seen, address=address))
 
 
 def link_alarms(seen: Observations, *, address: str) -> tuple[str, ...]:
-    """As `alarms`: what the links on the way to the GPU counted."""
+    """As `alarms`: what the links on the way to the GPU counted, and what became of the enclosure's."""
     found = [
         f"{_hop(count, address)} counted {count.count} uncorrectable error{_s(count.count)} "
         f"({count.severity} {count.name}), expected none"
         for count in seen.aer
         if count.severity != "correctable"
     ]
+    if seen.narrowed:
+        found.append(f"the link of its enclosure became narrower: {seen.narrowed}")
     corrected = [count for count in seen.aer if count.severity == "correctable"]
     for hop, counts in _by_hop(corrected, address).items():
         total = sum(count.count for count in counts)
@@ -64,6 +66,7 @@ def summary(seen: Observations) -> str:
     lines = [f"in {seen.seconds:.6g} s:"]
     lines += [str(count) for count in seen.aer]
     lines += [f"NVML replays: {seen.replays}"] if seen.replays else []
+    lines += [f"link of the enclosure: {seen.narrowed}"] if seen.narrowed else []
     lines += [f"{line.time:12.6f} {line.about or '-':12} {line.text}" for line in seen.relevant]
     return "\n".join(lines) if len(lines) > 1 else ""
 

@@ -72,6 +72,9 @@ class Observations:
     """Errors counted."""
     replays: int = 0
     """Packets that NVML counted as sent again; 0 also where it was not asked."""
+    narrowed: str = ""
+    """What the enclosure's link was at the beginning and is at the end, if it carries less by then; empty also where it
+    was not looked at."""
     xids: tuple[Xid, ...] = ()
     lines: tuple[WatchedLine, ...] = ()
     """The kernel log of that time, whole."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hil.discovery.linux_thunderbolt import link_of
+from hil.discovery.sysfs import Attributes
 from hil.errors import HilError
 from hil.hosts import LogLine
+from hil.model import LaneLink
+from hil.model.links import UNKNOWN_LANES
 from hil.watch import aer, telemetry, xid
 from hil.watch.aer import AerCounters
 from hil.watch.kernel import Observations, WatchedLine, subject
@@ -32,6 +36,9 @@ class Window:
     """Whether the kernel log is read: not through `log show`, which takes the better part of a second."""
     replays: int | None
     """NVML's replay counter; `None` where there is none to ask."""
+    link: LaneLink = UNKNOWN_LANES
+    """Of the enclosure to the host, where files tell it (Linux): a lane that is lost in one test has often been trained
+    anew by the time another looks."""
     seen: tuple[LogLine, ...] = ()
     """Lines of the log that bear the window's own time but were there before it."""
 
@@ -50,6 +57,7 @@ def opened(host: Host, gpu: Gpu) -> Window:
         functions=tuple(dict.fromkeys(count.address for count in counters.counts)),
         counters=counters,
         replays=_replays(host, gpu),
+        link=_link(host, gpu) if facts.system == "Linux" else UNKNOWN_LANES,
         seen=tuple(lines),
     )
 
@@ -58,6 +66,7 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     """What happened since `window` was opened, and the next one, which begins where this ends."""
     counters = aer.read(host, window.functions)
     replays = None if window.replays is None else _replays(host, window.gpu)
+    link = window.link if window.link.gbps is None else _link(host, window.gpu)
     now = host.clock.now()
     lines, problems = _log(host, window.time) if window.logged else ((), ())
     news = list(lines)
@@ -67,6 +76,7 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     seen = Observations(
         aer=aer.difference(window.counters, counters),
         replays=_grown(window.replays, replays),
+        narrowed=_narrowed(window.link, link),
         xids=xid.parse(news),
         lines=tuple(WatchedLine(time=line.time, text=line.text, about=subject(line.text)) for line in news),
         seconds=now - window.time,
@@ -79,9 +89,20 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
         functions=window.functions,
         counters=counters,
         replays=replays,
+        link=link,
         seen=tuple(line for line in lines if line.time >= now),
     )
     return seen, follows
+
+
+def _link(host: Host, gpu: Gpu) -> LaneLink:
+    return UNKNOWN_LANES if gpu.enclosure is None else link_of(Attributes(host), gpu.enclosure.name)
+
+
+def _narrowed(before: LaneLink, after: LaneLink) -> str:
+    if before.gbps is None or after.gbps is None or after.gbps >= before.gbps:
+        return ""
+    return f"{before} before, {after} now"
 
 
 def _grown(before: int | None, after: int | None) -> int:
