@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hil.history import first_alarm, gate
-from hil.history.cusum import LONGEST, SHORTEST, references
+from hil.history.cusum import LONGEST, SHORTEST, SLACK, THRESHOLD, references
 from hil.history.locate import locate, without_outliers
 
 
@@ -80,6 +80,32 @@ def test_references_are_those_of_the_definition():
     assert known[-1].spread == pytest.approx(mad * np.sqrt(1 + 1.57 / 60) * np.sqrt((1 + rho) / (1 - rho)))
     assert known[0].nights == SHORTEST
     assert known[0].median == pytest.approx(np.median(values[:SHORTEST]))
+
+
+def by_the_book(values, sign):
+    """Night of the alarm and where its sum began to rise, night by night as the definition has it."""
+    known, total, since, held = references(values), 0.0, 0, None
+    for night in range(SHORTEST, len(values)):
+        held = known[night - SHORTEST] if total == 0.0 else held
+        score = max(-3.0, min(3.0, sign * (held.median - values[night]) / held.spread))
+        since = night if total == 0.0 else since
+        total = max(0.0, total + score - SLACK)
+        if total > THRESHOLD:
+            return night, since, held
+    return None
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_alarms_are_those_of_the_definition(seed):
+    step = (0.0, 0.02, -0.03, 0.1)[seed % 4]
+    values = nights(150, seed=seed, step=step, at=25 + seed)
+    values[100:] = [value * (1 + 0.03 * (seed % 3)) for value in values[100:]]
+
+    worse, better, alarm = by_the_book(values, 1.0), by_the_book(values, -1.0), first_alarm(values)
+
+    first = min((one for one in (worse, better) if one), key=lambda one: one[0], default=None)
+    assert first == (None if alarm is None else (alarm.night, alarm.since, alarm.reference))
+    assert alarm is None or alarm.better is (first is better)
 
 
 def test_autocorrelation_widens_the_spread():

@@ -88,8 +88,8 @@ def test_what_came_back_is_no_change_any_more():
 
 def test_runs_of_one_night_make_one_value():
     points = run_of([1.0, 3.0])
-    again = replace(points[0], time=points[0].time + 3600, value=2.0, run="again")
-    evening = replace(points[0], time=points[0].time - 3 * 3600, value=6.0, run="evening")
+    again = points[0]._replace(time=points[0].time + 3600, value=2.0, run="again")
+    evening = points[0]._replace(time=points[0].time - 3 * 3600, value=6.0, run="evening")
     assert [night.value for night in by_night([*points, again, evening])] == [2.0, 3.0]
     assert by_night(points)[0].date == "2026-01-04"
 

@@ -151,7 +151,7 @@ def _kept(scenario: Scenario, job: Job, folder: Path) -> Kept:
 
 def _dated_point(point: Point, begins: datetime, scenario: Scenario) -> Point:
     lasting = {name: text for name, text in point.context.items() if name not in ("command", "seed", "commit")}
-    return replace(point, time=begins.timestamp(), context={**lasting, "scenario": scenario.summary})
+    return point._replace(time=begins.timestamp(), context={**lasting, "scenario": scenario.summary})
 
 
 def _dated(line: str, begins: datetime, scenario: Scenario, job: Job) -> str:

@@ -8,7 +8,7 @@ taken from few nights, and nights that hang together (lag-1 autocorrelation).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,26 +69,40 @@ def references(values: Sequence[float] | Floats) -> list[Reference]:
     y = np.asarray(values, dtype=np.float64)
     if len(y) < SHORTEST:
         return []
-    windows, counts = _windows(y)
-    centre = _medians(windows, counts)
-    deviation = windows - centre[:, None]
-    spread = MAD_TO_SD * _medians(np.abs(deviation), counts)
-    spread = np.maximum(spread, FLOOR * np.abs(centre))
-    spread = np.where(spread > 0, spread, 1.0)  # a series of zeros
-    bounded = np.clip(deviation / spread[:, None], -WINSOR, WINSOR)
-    inside = np.isfinite(windows)
-    bounded = np.where(inside, bounded, 0.0)
-    mean = bounded.sum(axis=1) / counts
-    centred = np.where(inside, bounded - mean[:, None], 0.0)
-    power = (centred**2).sum(axis=1)
-    lagged = (centred[:, 1:] * centred[:, :-1]).sum(axis=1)
-    correlation = np.divide(lagged, power, out=np.zeros_like(power), where=power > 0) - 0.5 / np.sqrt(counts)
-    correlation = np.clip(correlation, 0.0, MOST_CORRELATION)
-    whole = spread * np.sqrt(1 + MEDIAN_PENALTY / counts) * np.sqrt((1 + correlation) / (1 - correlation))
-    return [
-        Reference(median=float(m), spread=float(s), correlation=float(r), nights=int(n))
-        for m, s, r, n in zip(centre, whole, correlation, counts, strict=True)
-    ]
+    known = _Known(y)
+    every = known.widened(np.arange(len(known.counts)))
+    return [_reference(*fields) for fields in zip(*(field.tolist() for field in every), strict=True)]
+
+
+def _reference(median: float, spread: float, correlation: float, nights: int) -> Reference:
+    return Reference(median=median, spread=spread, correlation=correlation, nights=nights)
+
+
+class _Known:
+    """All references of `y`, a row each; what nights that hang together add to a spread only where it is asked for."""
+
+    def __init__(self, y: Floats) -> None:
+        self._windows, self.counts = _windows(y)
+        self.centre = _medians(self._windows, self.counts)
+        spread = MAD_TO_SD * _medians(np.abs(self._windows - self.centre[:, None]), self.counts)
+        spread = np.maximum(spread, FLOOR * np.abs(self.centre))
+        self._spread = np.where(spread > 0, spread, 1.0)  # a series of zeros
+        self.narrow = self._spread * np.sqrt(1 + MEDIAN_PENALTY / self.counts)
+        """Spreads of nights that have nothing to do with each other."""
+
+    def widened(self, rows: NDArray[np.intp]) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
+        """The fields of a `Reference`, an array each, of `rows`."""
+        windows, counts, centre = self._windows[rows], self.counts[rows], self.centre[rows]
+        inside = np.isfinite(windows)
+        bounded = np.clip((windows - centre[:, None]) / self._spread[rows][:, None], -WINSOR, WINSOR)
+        bounded = np.where(inside, bounded, 0.0)
+        mean = bounded.sum(axis=1) / counts
+        centred = np.where(inside, bounded - mean[:, None], 0.0)
+        power = (centred**2).sum(axis=1)
+        lagged = (centred[:, 1:] * centred[:, :-1]).sum(axis=1)
+        correlation = np.divide(lagged, power, out=np.zeros_like(power), where=power > 0) - 0.5 / np.sqrt(counts)
+        correlation = np.clip(correlation, 0.0, MOST_CORRELATION)
+        return centre, self.narrow[rows] * np.sqrt((1 + correlation) / (1 - correlation)), correlation, counts
 
 
 def _windows(y: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -99,7 +113,7 @@ def _windows(y: Floats) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def _medians(rows: Floats, counts: NDArray[np.int64]) -> Floats:
-    rows = np.sort(np.where(np.isfinite(rows), rows, np.inf), axis=1)
+    rows = np.sort(rows, axis=1)
     at = np.arange(len(rows))
     low, high = rows[at, (counts - 1) // 2], rows[at, counts // 2]
     middle: Floats = (low + high) / 2
@@ -116,34 +130,43 @@ def first_alarm(values: Sequence[float] | Floats, *, higher_is_better: bool = Tr
         higher_is_better: of a rate; false of a latency.
 
     """
-    known = references(values)
-    sign = 1.0 if higher_is_better else -1.0
-    worse, better = _Sum(known, sign), _Sum(known, -sign)
-    for night in range(SHORTEST, len(values)):
-        value = float(values[night])
-        for total, good in ((worse, False), (better, True)):
-            if total.add(night, value):
-                return Alarm(night=night, since=total.since, reference=total.reference, better=good)
+    y = np.asarray(values, dtype=np.float64)
+    if len(y) <= SHORTEST:
+        return None
+    known = _Known(y)
+    # A sum of zero leaves zero only with a score above the slack. All other nights need not be looked at, nor how much
+    # those before them hang together, which only widens the spread. The last reference is for a night to come.
+    alone = (known.centre[:-1] - y[SHORTEST:]) / known.narrow[:-1]
+    starts = np.flatnonzero(np.abs(alone) > SLACK)
+    fields = zip(*(field.tolist() for field in known.widened(starts)), strict=True)
+    found = dict(zip((starts + SHORTEST).tolist(), fields, strict=True))
+    listed, sign = y.tolist(), 1.0 if higher_is_better else -1.0
+    worse, better = _first(listed, found, sign), _first(listed, found, -sign)
+    good = better is not None and (worse is None or better[0] < worse[0])
+    first = better if good else worse
+    if first is None:
+        return None
+    night, since = first
+    return Alarm(night=night, since=since, reference=_reference(*found[since]), better=good)
+
+
+def _first(
+    values: list[float], found: Mapping[int, tuple[float, float, float, int]], sign: float
+) -> tuple[int, int] | None:
+    """The first night at which one direction's sum is past the threshold, and the one at which it began to rise.
+
+    `found`: the fields of the reference that a sum has which begins to rise in that night.
+    """
+    night = -1
+    for start, (centre, spread, *_) in found.items():
+        if start <= night:
+            continue  # the sum was above zero then
+        total = 0.0
+        for night in range(start, len(values)):
+            score = sign * (centre - values[night]) / spread
+            total = max(0.0, total + min(max(score, -WINSOR), WINSOR) - SLACK)
+            if total > THRESHOLD:
+                return night, start
+            if total == 0.0:
+                break
     return None
-
-
-class _Sum:
-    """One direction's cumulative sum."""
-
-    def __init__(self, known: Sequence[Reference], sign: float) -> None:
-        self._known = known
-        self._sign = sign
-        self._sum = 0.0
-        self.since = 0
-        self.reference = known[0] if known else Reference(median=0.0, spread=1.0, correlation=0.0, nights=0)
-
-    def add(self, night: int, value: float) -> bool:
-        """Take the value of `night`; whether the sum is past the threshold."""
-        if self._sum == 0.0:
-            self.reference = self._known[night - SHORTEST]
-        score = self._sign * (self.reference.median - value) / self.reference.spread
-        total = max(0.0, self._sum + min(max(score, -WINSOR), WINSOR) - SLACK)
-        if total > 0.0 and self._sum == 0.0:
-            self.since = night
-        self._sum = total
-        return total > THRESHOLD

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
@@ -61,8 +60,7 @@ def _nights(key: Key, last: Point, steps: list[float], spread: float, seed: int)
     for _ in range(_TRIES):
         dice.shuffle(order)
         points = [
-            replace(
-                last,
+            last._replace(
                 time=last.time - (len(order) - night) * DAY,
                 value=last.value * (1 + spread * step),
                 samples=(),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple, Self
 
 NOON = timedelta(hours=12)
+QUARTER = 900.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,31 +56,55 @@ class Key:
 KEY_FIELDS = tuple(one.name for one in fields(Key))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """What one run measured of one series."""
-
+class _Figures(NamedTuple):
     time: float
-    """Seconds since 1970, UTC, at which it was measured."""
     value: float
-    """Median of the samples, in the series' unit."""
-    spread: float = 0.0
-    """Robust standard deviation of the samples."""
-    samples: tuple[float, ...] = ()
-    """Raw, in the series' unit."""
-    run: str = ""
-    """Names the run: no two runs of any bench share it."""
-    context: Mapping[str, str] = field(default_factory=dict)
-    """What it ran on: ``os``, ``driver``, ``firmware``, ``hil``, ``commit``, ``command``, …"""
+    spread: float
+    samples: tuple[float, ...]
+    run: str
+    context: Mapping[str, str]
 
-    def __post_init__(self) -> None:
-        if math.isfinite(self.time + self.value + self.spread):
-            return
-        for name in ("time", "value", "spread"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"`{name}` must be finite, not {getattr(self, name)}")
+
+class Point(_Figures):
+    """What one run measured of one series. A tuple: a history is read by the hundred thousand of them.
+
+    Args:
+        time: seconds since 1970, UTC, at which it was measured.
+        value: median of the samples, in the series' unit.
+        spread: robust standard deviation of the samples.
+        samples: raw, in the series' unit.
+        run: names the run; no two runs of any bench share it.
+        context: what it ran on: ``os``, ``driver``, ``firmware``, ``hil``, ``commit``, ``command``, …
+
+    Raises:
+        ValueError: a number is not finite. (`_make` does not look: what is in a file was looked at.)
+
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        time: float,
+        value: float,
+        spread: float = 0.0,
+        samples: tuple[float, ...] = (),
+        run: str = "",
+        context: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Look at the numbers."""
+        for name, number in (("time", time), ("value", value), ("spread", spread)):
+            if not math.isfinite(number):
+                raise ValueError(f"`{name}` must be finite, not {number}")
+        return super().__new__(cls, time, value, spread, samples, run, {} if context is None else context)
 
     @property
     def night(self) -> str:
         """The night it belongs to, as the date on which that began: from noon to noon, local time."""
-        return (datetime.fromtimestamp(self.time) - NOON).date().isoformat()  # noqa: DTZ006  (a lab's own night)
+        return _night(self.time // QUARTER)
+
+
+@lru_cache(maxsize=1 << 16)
+def _night(quarter: float) -> str:
+    # All time zones are whole quarters of an hour from UTC, so that no night begins within one.
+    return (datetime.fromtimestamp(quarter * QUARTER) - NOON).date().isoformat()  # noqa: DTZ006  (a lab's own night)

@@ -11,7 +11,7 @@ from typing import Final
 from hil.history.gate import Gate, gate
 from hil.history.series import Key, Point
 from hil.history.store import History
-from hil.history.verdict import DAY, LONGEST, Night, Verdict, judge
+from hil.history.verdict import DAY, Night, Verdict, judge, judge_series, recent
 from hil.history.words import differences, quantity
 
 AHEAD: Final = 3600.0
@@ -73,8 +73,7 @@ class Tonight:
     def before(self, key: Key) -> Before:
         """What the nights before this run say of the series `key`."""
         if key not in self._before:
-            since = self._history.newest(key) - (LONGEST + 1) * DAY
-            points = [point for point in self._history.points(key, since=since) if not point.run.startswith(self.run)]
+            points = [point for point in recent(self._history, key) if not point.run.startswith(self.run)]
             verdict = judge(key, points, self._history.accepted(key))
             allowed = gate(verdict.reference(), higher_is_better=key.higher_is_better)
             self._before[key] = Before(verdict=verdict, gate=allowed)
@@ -95,8 +94,7 @@ class Tonight:
         """The nightly alarm over the series `keys`, this run's points included: those that are worse."""
         found = []
         for key in dict.fromkeys(keys):
-            since = self._history.newest(key) - (LONGEST + 1) * DAY
-            verdict = judge(key, self._history.points(key, since=since), self._history.accepted(key))
+            verdict = judge_series(self._history, key)
             if verdict.status == "worse":
                 self.worse[key] = verdict
                 found.append(verdict)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from statistics import median
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from hil.history.cusum import SHORTEST, Alarm, first_alarm
 from hil.history.locate import locate
@@ -21,9 +23,8 @@ RECOVERED: Final = 5
 Status = Literal["too few", "steady", "worse", "better"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
-    """One value a night: the median of its runs."""
+class Night(NamedTuple):
+    """One value a night: the median of its runs. A tuple, since a bench's verdicts make tens of thousands of them."""
 
     date: str
     time: float
@@ -79,19 +80,23 @@ class Verdict:
 
 def by_night(points: Sequence[Point]) -> list[Night]:
     """One value for each night of `points`, oldest first."""
-    nights: dict[str, list[Point]] = {}
-    for point in sorted(points, key=lambda point: point.time):
-        nights.setdefault(point.night, []).append(point)
-    return [
-        Night(date=date, time=runs[-1].time, value=median(run.value for run in runs), context=runs[-1].context)
-        for date, runs in sorted(nights.items())
-    ]
+    found = []
+    for date, runs in groupby(sorted(points, key=attrgetter("time")), key=attrgetter("night")):
+        first, *more = runs
+        last = more[-1] if more else first
+        value = median(run.value for run in (first, *more)) if more else first.value
+        found.append(Night(date=date, time=last.time, value=value, context=last.context))
+    return found
+
+
+def recent(history: History, key: Key) -> list[Point]:
+    """The points of a series that a verdict looks at, without their samples."""
+    return history.points(key, since=history.newest(key) - (LONGEST + 1) * DAY, samples=False)
 
 
 def judge_series(history: History, key: Key) -> Verdict:
     """Judge the series `key` of `history` as of its last night."""
-    since = history.newest(key) - (LONGEST + 1) * DAY
-    return judge(key, history.points(key, since=since), history.accepted(key))
+    return judge(key, recent(history, key), history.accepted(key))
 
 
 def judge(key: Key, points: Sequence[Point], accepted: Sequence[Acceptance] = ()) -> Verdict:
