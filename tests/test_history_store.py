@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import signal
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import kills
 from hil.errors import UsageError
 from hil.history import Key, Point, open_history
 from hil.history.exchange import merge, read_lines, write_lines
@@ -60,6 +60,28 @@ def test_points_come_oldest_first_whenever_they_were_added(tmp_path):
         assert [p.run for p in history.points(KEY, since=1.7e9 + 2.5 * DAY)] == ["run-3"]
 
 
+def test_a_point_goes_from_process_to_process():
+    told = point(1, samples=(3e9,), context={"os": "26.1"})
+    assert pickle.loads(pickle.dumps(told)) == told  # noqa: S301  (our own)
+    assert pickle.loads(pickle.dumps(point(1))).context == {}  # noqa: S301
+
+
+def test_points_may_be_read_without_their_samples(tmp_path):
+    told = point(1, spread=2e6, samples=(3e9, 3.1e9), context={"os": "26.1"})
+    with open_history(tmp_path / "h.db") as history:
+        history.add([(KEY, told)])
+        assert history.points(KEY, samples=False) == [told._replace(samples=())]
+
+
+def test_more_runs_than_a_query_takes_keep_their_contexts(tmp_path):
+    count = 1203
+    with open_history(tmp_path / "h.db") as history:
+        history.add((KEY, point(day, context={"day": f"{day}"})) for day in range(count))
+    with open_history(tmp_path / "h.db") as history:
+        found = history.points(KEY)
+    assert [one.context["day"] for one in found] == [f"{day}" for day in range(count)]
+
+
 def test_the_newest_time_is_known(tmp_path):
     with open_history(tmp_path / "h.db") as history:
         assert history.latest() == 0.0
@@ -76,7 +98,9 @@ def test_a_failed_test_leaves_none_of_its_points(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             history.add(some())
         assert history.points(KEY) == []
-        history.add([(KEY, point(2))])
+        assert history.series() == []
+        history.add([(KEY, point(2)), (replace(KEY, nbytes=1), point(1))])
+        assert [(len(history.points(key)), key.nbytes) for key in history.series()] == [(1, 1), (1, KEY.nbytes)]
 
 
 def test_acceptances_are_kept(tmp_path):
@@ -140,7 +164,7 @@ WRITER = """
     with open_history(Path(sys.argv[1])) as history:
         print("open", flush=True)
         for day in range(int(sys.argv[2])):
-            history.add((replace(KEY, nbytes=n), replace(point(day), run=f"{sys.argv[3]}-{day}")) for n in range(5))
+            history.add((replace(KEY, nbytes=n), point(day)._replace(run=f"{sys.argv[3]}-{day}")) for n in range(5))
             print(day, flush=True)
 """
 
@@ -166,23 +190,22 @@ def test_two_writers_at_once_lose_nothing(tmp_path):
         assert sum(len(history.points(key)) for key in history.series()) == 400
 
 
-@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_at_most_the_running_test(tmp_path):
-    dice = random.Random(7)  # noqa: S311  (reproducible, not secret)
-    for number in range(20):
-        path = tmp_path / f"{number}.db"
-        process = writer(path, 10_000, "a")
-        assert process.stdout is not None
-        for _ in range(1 + dice.randrange(30)):
-            process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-        finished = told_by(process) + 1  # lines read above are not in it
-        process.wait()
-        with open_history(path) as history:
-            counts = {len(history.points(key)) for key in history.series()}
-            assert len(counts) == 1, "a test was kept in part"
-            assert history._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            assert counts.pop() >= finished
+    left = kills.measure(20, tmp_path)
+
+    assert [one.wrong for one in left] == [""] * 20
+    assert all(one.finished <= one.kept <= one.finished + 1 for one in left)
+
+
+def test_a_test_that_is_gone_or_there_in_part_would_be_noticed(tmp_path):
+    with open_history(tmp_path / "h.db") as history:
+        history.add((kills.key(n), point(1)) for n in range(kills.FIGURES))
+        history.add((kills.key(n), point(2)) for n in range(kills.FIGURES - 1))
+    assert "in part" in kills.look(tmp_path / "h.db", 1).wrong
+    with open_history(tmp_path / "h.db") as history:
+        history.add([(kills.key(kills.FIGURES - 1), point(2))])
+    assert kills.look(tmp_path / "h.db", 2).wrong == ""
+    assert kills.look(tmp_path / "h.db", 3).wrong == "1 tests that were kept are gone"
 
 
 def test_export_and_import_carry_everything(tmp_path):
