@@ -7,7 +7,7 @@ import pytest
 
 from hil.history import first_alarm, gate
 from hil.history.cusum import LONGEST, SHORTEST, SLACK, THRESHOLD, references
-from hil.history.locate import locate, without_outliers
+from hil.history.locate import LEAST_NIGHTS, changes, locate, strongest, without_outliers
 
 
 def nights(count: int, *, seed: int = 0, step: float = 0.0, at: int = 60, level: float = 3e9) -> list[float]:
@@ -143,3 +143,17 @@ def test_the_gate_of_a_latency_is_above():
 
 def test_the_gate_needs_nights():
     assert gate([1.0] * 9, higher_is_better=True) is None
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_changes_are_those_that_ruptures_finds(seed):
+    ruptures = pytest.importorskip("ruptures")
+    dice = np.random.default_rng(seed)
+    signal = dice.standard_normal(dice.integers(8, 95))
+    for _ in range(seed % 4):
+        signal[dice.integers(len(signal)) :] += 3 * dice.standard_normal()
+    theirs = ruptures.KernelCPD(kernel="linear", min_size=LEAST_NIGHTS).fit(signal[:, None])
+
+    for penalty in (5.0, 30.0, 100.0):
+        assert changes(signal, penalty) == theirs.predict(pen=penalty)[:-1]
+    assert strongest(signal) == theirs.predict(n_bkps=1)[0]
