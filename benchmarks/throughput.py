@@ -1,6 +1,6 @@
 """``python -m benchmarks.throughput [--json]``: our bandwidths beside clpeak's, and what the sampler itself costs.
 
-Both measure one OpenCL device through one driver, in turn, with clpeak's buffer size and pageable memory as it uses;
+Both measure one OpenCL device through one driver, in turn, with clpeak's buffer size, pageable memory and statistic;
 medians over the rounds are told. clpeak (Debian and Ubuntu: ``apt install clpeak``) sees the driver that pyopencl
 brings by way of a folder of its own for the OpenCL loader. What the sampler costs is timed on an engine that copies
 nothing.
@@ -12,14 +12,15 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ET
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,7 +46,11 @@ FLOOR = 2.8 * GB
 """bytes/s at the least of a USB4 enclosure: what a 1 MiB copy's time is reckoned with."""
 LIMIT = 300.0
 """Seconds after which clpeak is given up."""
-OF_CLPEAK = {Direction.H2D: "enqueuewritebuffer", Direction.D2H: "enqueuereadbuffer"}
+OF_CLPEAK = {Direction.H2D: "enqueueWriteBuffer", Direction.D2H: "enqueueReadBuffer"}
+"""What it calls them."""
+ITERATIONS = 20
+"""Of clpeak's transfers (its transferBWIters)."""
+ROUNDS = 9
 
 
 class Failed(Exception):  # noqa: N818  (told to a person in one sentence)
@@ -178,14 +183,15 @@ def compare(rounds: int) -> tuple[str, list[Figure]]:
         if not devices:
             raise Failed("no OpenCL device: pip install 'hil[opencl]'")
         engine = OpenCLEngine.open(host, devices[0].target)
-        ours: dict[Direction, list[float]] = {way: [] for way in OF_CLPEAK}
-        peaks: dict[Direction, list[float]] = {way: [] for way in OF_CLPEAK}
-        for _ in range(rounds):
-            for way in OF_CLPEAK:
-                ours[way].append(sample(engine, host.clock, way, SIZE, rounds=10, warmups=2, pinned=False).rate / GB)
-            told = clpeak(devices[0].name)
-            for way, tag in OF_CLPEAK.items():
-                peaks[way].append(told[tag])
+        ours: list[dict[Direction, float]] = []
+        peaks: list[dict[Direction, float]] = []
+        for number in range(rounds):
+            # Who is first changes, so that a machine that slows down or recovers meanwhile favours neither.
+            for mine in (number % 2 == 0, number % 2 != 0):
+                if mine:
+                    ours.append({way: as_clpeak_does(engine, host.clock, way) for way in OF_CLPEAK})
+                else:
+                    peaks.append(clpeak(devices[0].name))
         engine.close()
     except HilError as error:
         raise Failed(str(error)) from error
@@ -193,48 +199,72 @@ def compare(rounds: int) -> tuple[str, list[Figure]]:
         Figure(
             direction=way.value,
             nbytes=SIZE,
-            ours=median(ours[way]),
-            clpeaks=median(peaks[way]),
-            ratios=tuple(mine / theirs for mine, theirs in zip(ours[way], peaks[way], strict=True)),
+            ours=median(one[way] for one in ours),
+            clpeaks=median(one[way] for one in peaks),
+            ratios=tuple(mine[way] / theirs[way] for mine, theirs in zip(ours, peaks, strict=True)),
         )
         for way in OF_CLPEAK
     ]
     return devices[0].name, figures
 
 
-def clpeak(device: str) -> dict[str, float]:
-    """What clpeak says of `device`, in GB/s by the names of its XML.
+def as_clpeak_does(engine: CopyEngine, clock: Clock, way: Direction) -> float:
+    """GB/s of our sampler in the figure that clpeak tells: the mean time of twenty copies after one to warm up.
+
+    A median of ours beside a mean of theirs would be the larger the busier the machine is.
+    """
+    taken = sample(engine, clock, way, SIZE, rounds=ITERATIONS, warmups=1, pinned=False)
+    return SIZE / fmean(taken.seconds) / GB
+
+
+def clpeak(device: str) -> dict[Direction, float]:
+    """What clpeak says of `device`, in GB/s. It is ended once it has said that: what it measures next takes longer.
 
     Raises:
         Failed: it does not run, or sees another device.
 
     """
+    command = ["clpeak", "--transfer-bandwidth", "--use-event-timer", "--platform", "0", "--device", "0"]
+    found: dict[Direction, float] = {}
+    said = []
     with tempfile.TemporaryDirectory(prefix="hil-benchmark-") as folder:
-        report = Path(folder) / "clpeak.xml"
-        command = ["clpeak", "--transfer-bandwidth", "--use-event-timer", "--platform", "0", "--device", "0"]
         try:
-            done = subprocess.run(
-                [*command, "--xml-file", str(report)],
+            running = subprocess.Popen(
+                command,
                 env={**os.environ, **_loader(Path(folder))},
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
-                timeout=LIMIT,
-                check=False,
             )
-            text = report.read_text(encoding="utf-8").rstrip()
-            # PoCL aborts a process that leaves it in disorder, as clpeak does: then the last tag is missing.
-            root = ET.fromstring(text if text.endswith("</clpeak>") else f"{text}</clpeak>")  # noqa: S314  (clpeak's own)
-        except (OSError, subprocess.TimeoutExpired, ET.ParseError) as error:
+        except OSError as error:
             raise Failed(f"clpeak: {error}") from error
-    seen = root.find(".//device")
-    if seen is None:
-        raise Failed(f"clpeak ended with {done.returncode} and saw no device: {done.stdout}{done.stderr}")
-    if (
-        seen.get("name", "").strip().lower() not in device.lower()
-        and device.lower() not in seen.get("name", "").lower()
-    ):
-        raise Failed(f"clpeak measured {seen.get('name')!r}, we {device!r}")
-    return {one.tag: float(one.text or "nan") for one in root.iterfind(".//transfer_bandwidth/*")}
+        alarm = threading.Timer(LIMIT, running.kill)
+        alarm.start()
+        with running:
+            for line in running.stdout or ():
+                said.append(line)
+                name, _, value = (part.strip() for part in line.partition(":"))
+                ways = [way for way, label in OF_CLPEAK.items() if label == name]
+                found |= {way: float(value) for way in ways if _is_number(value)}
+                if len(found) == len(OF_CLPEAK):
+                    break
+            running.kill()
+        alarm.cancel()
+    text = "".join(said)
+    if len(found) < len(OF_CLPEAK):
+        raise Failed(f"clpeak told no {' and '.join(OF_CLPEAK.values())}: {text.strip()}")
+    seen = re.search(r"Device: (.*)", text)
+    name = seen[1].strip() if seen else ""
+    if not name or (name.lower() not in device.lower() and device.lower() not in name.lower()):
+        raise Failed(f"clpeak measured {name!r}, we {device!r}")
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
 
 
 def _loader(folder: Path) -> dict[str, str]:
@@ -252,7 +282,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a table or JSON; 1 if something could not be measured. A goal missed is told, no failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description="Our figures beside clpeak's.")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times that both measure (default: 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, metavar="N", help=f"times that both measure (default: {ROUNDS})"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1:
         parser.error(f"--rounds: {chosen.rounds} is less than 1")
