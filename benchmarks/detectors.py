@@ -1,7 +1,8 @@
 """``python -m benchmarks.detectors [--json]``: false alarms and changes found, ours beside what users have today.
 
 Seeded series of one value a night, made of ten samples each, with a robust coefficient of variation of 1 %. Every
-detector sees the same series. An alarm ends a series for it: what counts is the first.
+detector sees the same series. An alarm ends a series for it: what counts is the first. With ``--real FILE…`` instead
+the series that somebody's nights have made (`benchmarks.real_series`).
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import real_series
 from hil.history import first_alarm, gate
 from hil.history.locate import locate
 
@@ -166,7 +170,7 @@ class Row:
     off_by: float | None
     """Nights between the change and the night blamed, median, 3 % step."""
     ms: float
-    """Milliseconds a series of a year, median."""
+    """Milliseconds of CPU a series of a year, median."""
 
 
 CHANGES: dict[str, tuple[float, int, int]] = {
@@ -197,9 +201,9 @@ def measure(name: str, detect: Detector, count: int, seed: int) -> Row:
         for number in range(count):
             dice = np.random.default_rng([seed, number, NOISES.index(kind)])
             one = series(kind, np.zeros(CLEAN), dice)
-            begun = perf_counter()
+            begun = process_time()
             found = detect(one, dice)
-            times.append(perf_counter() - begun)
+            times.append(process_time() - begun)
             alarms += found is not None
             nights += CLEAN if found is None else found[0] + 1
         false[kind] = 100 * alarms / nights
@@ -230,13 +234,42 @@ def measure(name: str, detect: Detector, count: int, seed: int) -> Row:
     )
 
 
+def on_real(files: Sequence[Path], *, as_json: bool) -> int:
+    """Print what detectors say of the series in `files`; 1 if one cannot be read."""
+    try:
+        found = [one for path in files for one in real_series.read(path)]
+    except real_series.Unreadable as error:
+        print(f"benchmark broken off: {error}", file=sys.stderr)
+        return 1
+    if not found:
+        print(f"benchmark broken off: no series of {real_series.LEAST} nights and more in these files", file=sys.stderr)
+        return 1
+    said, changed = real_series.judge(found), real_series.changes(found)
+    if as_json:
+        print(
+            json.dumps({"series": len(found), "detectors": [asdict(one) for one in said], "changes": changed}, indent=2)
+        )
+        return 0
+    print(f"{len(found)} series of {real_series.LEAST} nights and more, {said[0].nights} nights")
+    for row in said:
+        rate = 100 * row.alarms / max(row.nights, 1)
+        print(f"{row.detector}: {rate:.2f} alarms in 100 nights; {row.lasted} of {row.judged} changes lasted")
+    print("\n".join(changed))
+    return 0
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--series", type=int, default=300, help="of every kind (default: 300)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--real", nargs="+", type=Path, metavar="FILE", help="series of yours instead: CSV, JSON, data.js"
+    )
     given = parser.parse_args()
+    if given.real:
+        sys.exit(on_real(given.real, as_json=given.json))
     detectors: dict[str, Detector | None] = {
         "hil, nightly alarm": nightly,
         "hil, gate in the run": our_gate,
