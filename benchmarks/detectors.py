@@ -147,7 +147,8 @@ def otava() -> Detector | None:
     def detect(one: Series, _: np.random.Generator) -> tuple[int, int] | None:
         # A night at a time it would take minutes: every fifth.
         for last in range(20, len(one.values) + 1, 5):
-            points, _unused = compute_change_points(one.values[:last], window_len=50, max_pvalue=0.001)
+            # A list: of an array it finds the same night in two windows and breaks off (0.8.0).
+            points, _unused = compute_change_points(one.values[:last].tolist(), window_len=50, max_pvalue=0.001)
             down = [p for p in points if p.stats.mean_2 < p.stats.mean_1]
             if down:
                 return last - 1, int(down[0].index)
