@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from hil.fixtures.load import Warmth
 from hil.model import Direction
 from hil.report.evidence import PICTURE
 from hil.report.sensors import sensors_chart, soak_chart
@@ -55,6 +56,11 @@ def test_the_rate_stands_above_the_sensors_on_their_clock():
     sensor = course(svg, 1)
     assert high < low
     assert (begin, end) == pytest.approx((sensor[1][0], sensor[3][0]))
+
+
+def test_the_turns_of_a_load_lie_one_after_the_other_from_its_first_reading_on():
+    warmth = Warmth(rates=(2.0, 1.0), samples=(TelemetrySample(time=5.0),), turn=4)
+    assert warmth.course == [(7.0, 2.0), (11.0, 1.0)]
 
 
 def test_noise_of_a_hundredth_does_not_look_like_a_collapse():
