@@ -38,6 +38,16 @@ def test_one_lane_halves_the_links_ceiling():
     assert "20 of 40 Gb/s" in bottleneck(lame, Measured(rate=1.7 * GB)).sentence
 
 
+def test_half_a_link_explains_what_an_enclosure_of_its_kind_gets_out_of_it():
+    path = Path(kind=LinkKind.USB4, link=LaneLink(lane_gbps=20, lanes=1))
+
+    told = bottleneck(path, Measured(rate=1.45 * GB, other_direction=1.5 * GB, pageable=0.9 * GB))
+    slower = bottleneck(path, Measured(rate=1.0 * GB, other_direction=1.0 * GB, pageable=0.7 * GB))
+
+    assert (told.hop, slower.hop) == ("link", "copy engine")
+    assert "20 of 40 Gb/s negotiated" in told.sentence
+
+
 def test_a_card_at_gen1_under_load_is_what_bounds():
     slow = Path(kind=LinkKind.USB4, link=LaneLink(lane_gbps=20.0, lanes=2), pcie=PcieLink(gts=2.5, width=4))
     assert bottleneck(slow, Measured(rate=0.8 * GB)).hop == "pcie"

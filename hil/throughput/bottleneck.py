@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ class Ceiling:
     rate: float
     """bytes/s in one direction."""
     why: str
+    usual: float = math.inf
+    """bytes/s from which on it explains a rate that nothing else does: enclosures of one kind differ in what they
+    carry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,8 @@ def ceilings(path: Path) -> tuple[Ceiling, ...]:
     if band is not None and nominal is not None:
         now = path.link.gbps if path.link is not None and path.link.gbps is not None else nominal
         why = f"{now:g} of {nominal:g} Gb/s negotiated, of which PCIe gets {decimal_gb_s(band.high)} at the most"
-        found.append(Ceiling(hop="link", rate=band.high * min(now / nominal, 1.0), why=why))
+        share = min(now / nominal, 1.0)
+        found.append(Ceiling(hop="link", rate=band.high * share, why=why, usual=CLOSE * band.low * share))
     for name, link in (("under load", path.pcie), ("of the card", path.card)):
         rate = link.payload_rate if link is not None else None
         if rate is not None:
@@ -100,10 +105,13 @@ def _suspect(known: Sequence[Ceiling], measured: Measured) -> tuple[str, str]:
     if not known:
         return "unknown", f"{text}: nothing is known of the links on the way"
     lowest = known[0]
-    return "copy engine", (
+    told = (
         f"{text} is {100 * measured.rate / lowest.rate:.0f} % of what the narrowest hop, the {_NAMES[lowest.hop]}, can "
-        f"carry ({lowest.why}): no link explains it, so the copy engine or its driver does"
+        f"carry ({lowest.why})"
     )
+    if measured.rate >= lowest.usual:
+        return lowest.hop, f"{told}: not every enclosure of its kind gets more out of it"
+    return "copy engine", f"{told}: no link explains it, so the copy engine or its driver does"
 
 
 def _own_cost(measured: Measured) -> Suspicion:
