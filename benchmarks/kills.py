@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hil.history import Key, Point, open_history
+from benchmarks.history import key
+from hil.history import Point, open_history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,23 +99,6 @@ def look(path: Path, finished: int) -> Left:
     elif kept < finished:
         wrong = f"{finished - kept} tests that were kept are gone"
     return Left(finished=finished, kept=kept, wrong=wrong)
-
-
-def key(number: int) -> Key:
-    """One of the series that a test measures."""
-    return Key(
-        bench="bench",
-        device="device",
-        metric="bandwidth",
-        direction="H2D",
-        nbytes=number,
-        engine="opencl",
-        declared="usb4",
-        negotiated="2 × 20 Gb/s",
-        simulated=False,
-        unit="B/s",
-        higher_is_better=True,
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
