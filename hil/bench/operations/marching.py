@@ -73,6 +73,7 @@ def march(context: Context, *, nbytes: int, block: int, epoch: int) -> dict[str,
     start = engine.window(there) or 0
     places = [Block(there, offset, block, start + offset) for offset in range(0, nbytes, block)]
     seen: dict[int, list[Report]] = {place.address: [] for place in places}
+    wrong: set[int] = set()
     view = here.view[:block]
 
     def put(place: Block, *, inverted: bool) -> None:
@@ -84,9 +85,10 @@ def march(context: Context, *, nbytes: int, block: int, epoch: int) -> dict[str,
         fill(view, epoch=epoch - 1, buffer_id=CARD, first_byte=place.address)
         engine.download(here, there, block, src_offset=place.offset)
         engine.synchronize()
-        wrong = [address for address, reports in seen.items() if not all(report.intact for report in reports)]
         explain = place.address in wrong or len(wrong) < EXPLAINED  # stuck bits show over several passes
         report = _report(view, place, epoch, inverted=inverted, explain=explain)
+        if not report.intact:
+            wrong.add(place.address)
         # From the second look on a block has held both.
         seen[place.address].append(not_written(report) if seen[place.address] else report)
 
@@ -150,6 +152,7 @@ def _write(work: Session, places: Sequence[Block], epoch: int, *, inverted: bool
 
 def _read(work: Session, places: Sequence[Block], epoch: int, *, inverted: bool) -> list[Report]:
     reports: list[Report] = []
+    wrong = 0
     for part in _parts(places):
         size = sum(place.nbytes for place in part)
         here = work.borrow(size)
@@ -168,8 +171,10 @@ def _read(work: Session, places: Sequence[Block], epoch: int, *, inverted: bool)
             at += place.nbytes
         work.engine.synchronize()
         for place, at in ends:
-            explain = sum(not report.intact for report in reports) < EXPLAINED
-            reports.append(_report(here.view[at : at + place.nbytes], place, epoch, inverted=inverted, explain=explain))
+            seen, explain = here.view[at : at + place.nbytes], wrong < EXPLAINED
+            with seen:  # memory that is still looked at could not be freed
+                reports.append(_report(seen, place, epoch, inverted=inverted, explain=explain))
+            wrong += not reports[-1].intact
         work.give_back(here)
     return reports
 
