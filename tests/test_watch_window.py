@@ -152,3 +152,18 @@ def test_an_enclosures_link_that_carries_less_than_before_alarms_and_one_that_le
 
     fell = "the link of its enclosure became narrower: 40 Gb/s (2 × 20) before, 20 Gb/s (1 × 20) now"
     assert told == [(), (fell,), (), (), ()]
+
+
+def test_a_mac_is_asked_for_the_lanes_of_one_enclosure_without_the_whole_registry():
+    mac = Bench("macbook-pro-usb4")
+    host, gpu = mac.context.host, mac.gpu
+    window, told = opened(host, gpu), []
+    for lanes in (2, 1, 1, 2):
+        mac.rig.do(lambda lanes=lanes: mac.rig.machine.site.retrain(0, lanes=lanes))
+        seen, window = turned(host, window)
+        told.append(seen.narrowed)
+    other, _ = turned(host, replace(window, gpu=replace(gpu, enclosure=replace(gpu.enclosure, uid="0"))))
+    mac.close()
+
+    assert told == ["", "40 Gb/s (2 × 20) before, 20 Gb/s (1 × 20) now", "", ""]
+    assert other.narrowed == ""

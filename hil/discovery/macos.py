@@ -13,14 +13,19 @@ from hil.discovery import join, macos_ioreg, macos_pci, macos_thunderbolt
 from hil.discovery.source import Contribution
 from hil.errors import HilError
 from hil.model import RouterRole
+from hil.model.links import UNKNOWN_LANES
 
 if TYPE_CHECKING:
     from hil.hosts.base import Host
+    from hil.model import LaneLink, Router
 
 DEADLINE = 20.0
 """Seconds a command may take; both need less than 2 s on a healthy Mac."""
 PROFILER = ("system_profiler", "-json", "SPThunderboltDataType", "SPPCIDataType")
 REGISTRY = ("ioreg", "-a", "-l", "-c", "IOPCIDevice")
+PORTS = ("ioreg", "-a", "-r", "-l", "-c", "IOThunderboltPort")
+PORTS_DEADLINE = 5.0
+"""Seconds that reading the ports alone may take: a few dozen entries, where the whole registry has thousands."""
 
 
 def discover(host: Host) -> Contribution | None:
@@ -47,6 +52,16 @@ def discover(host: Host) -> Contribution | None:
         looked_at=(" ".join(PROFILER), " ".join(REGISTRY)),
         problems=tuple(problems),
     )
+
+
+def link_of(host: Host, enclosure: Router) -> LaneLink:
+    """The upstream link of `enclosure` alone, for whoever asks often; unknown where the registry does not tell."""
+    try:
+        done = host.run(PORTS, timeout=PORTS_DEADLINE)
+        entries = macos_ioreg.parse(done.stdout)
+    except (OSError, HilError, ValueError):
+        return UNKNOWN_LANES
+    return macos_thunderbolt.lanes(entries).get(enclosure.uid, UNKNOWN_LANES)
 
 
 def _output(host: Host, argv: tuple[str, ...], problems: list[str]) -> bytes:

@@ -35,7 +35,7 @@ def read(
     document: Mapping[str, Any], entries: Iterable[Entry], problems: list[str]
 ) -> tuple[tuple[Domain, ...], tuple[Router, ...]]:
     """Domains and routers in `document`; `entries` of the registry tell the lanes of links."""
-    lanes = _lanes(entries)
+    known = lanes(entries)
     domains: list[Domain] = []
     routers: list[Router] = []
     names: set[str] = set()
@@ -56,8 +56,8 @@ def read(
                 f"system_profiler: {router.device_name or 'a device'!r} on {domain} tells no switch_uid_key."
             )
         router = replace(router, name=_unique(router.name, names))
-        if router.link.gbps is not None and router.uid in lanes and lanes[router.uid].gbps == router.link.gbps:
-            router = replace(router, link=lanes[router.uid])
+        if router.link.gbps is not None and router.uid in known and known[router.uid].gbps == router.link.gbps:
+            router = replace(router, link=known[router.uid])
         routers.append(router)
         todo += [(below, domain, router.name) for below in sorted(_dicts(item.get("_items")), key=_order)]
     return tuple(domains), tuple(routers)
@@ -104,7 +104,7 @@ def _link(tag: Any, kind: LinkKind) -> LaneLink:
     return LaneLink(lane_gbps=None, lanes=None, total_gbps=total)
 
 
-def _lanes(entries: Iterable[Entry]) -> dict[str, LaneLink]:
+def lanes(entries: Iterable[Entry]) -> dict[str, LaneLink]:
     """Router id → link of its upstream port: in the registry a router hangs on that port."""
     found: dict[str, LaneLink] = {}
     for entry in entries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hil.discovery.linux_thunderbolt import link_of
+from hil.discovery import linux_thunderbolt, macos
 from hil.discovery.sysfs import Attributes
 from hil.errors import HilError
 from hil.hosts import LogLine
@@ -27,6 +27,8 @@ class Window:
     """How things stood when it was opened. Cheaper than a `Mark`: boot id and path are not asked each time."""
 
     gpu: Gpu
+    mac: bool
+    """Whether its host is one: asking for that takes several commands there."""
     time: float
     """Seconds on the host's clock."""
     functions: tuple[str, ...]
@@ -37,8 +39,8 @@ class Window:
     replays: int | None
     """NVML's replay counter; `None` where there is none to ask."""
     link: LaneLink = UNKNOWN_LANES
-    """Of the enclosure to the host, where files tell it (Linux): a lane that is lost in one test has often been trained
-    anew by the time another looks."""
+    """Of the enclosure to the host, where it tells: a lane that is lost in one test has often been trained anew by the
+    time another looks."""
     seen: tuple[LogLine, ...] = ()
     """Lines of the log that bear the window's own time but were there before it."""
 
@@ -51,13 +53,14 @@ def opened(host: Host, gpu: Gpu) -> Window:
     lines, _ = _log(host, now) if logged else ((), ())
     return Window(
         gpu=gpu,
+        mac=facts.system == "Darwin",
         time=now,
         logged=logged,
         # macOS has no counters, and some ports of Linux hosts have none: not asked again and again.
         functions=tuple(dict.fromkeys(count.address for count in counters.counts)),
         counters=counters,
         replays=_replays(host, gpu),
-        link=_link(host, gpu) if facts.system == "Linux" else UNKNOWN_LANES,
+        link=_link(host, gpu, mac=facts.system == "Darwin"),
         seen=tuple(lines),
     )
 
@@ -66,7 +69,7 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     """What happened since `window` was opened, and the next one, which begins where this ends."""
     counters = aer.read(host, window.functions)
     replays = None if window.replays is None else _replays(host, window.gpu)
-    link = window.link if window.link.gbps is None else _link(host, window.gpu)
+    link = window.link if window.link.gbps is None else _link(host, window.gpu, mac=window.mac)
     now = host.clock.now()
     lines, problems = _log(host, window.time) if window.logged else ((), ())
     news = list(lines)
@@ -84,6 +87,7 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     )
     follows = Window(
         gpu=window.gpu,
+        mac=window.mac,
         time=now,
         logged=window.logged,
         functions=window.functions,
@@ -95,8 +99,12 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     return seen, follows
 
 
-def _link(host: Host, gpu: Gpu) -> LaneLink:
-    return UNKNOWN_LANES if gpu.enclosure is None else link_of(Attributes(host), gpu.enclosure.name)
+def _link(host: Host, gpu: Gpu, *, mac: bool) -> LaneLink:
+    if gpu.enclosure is None:
+        return UNKNOWN_LANES
+    if mac:
+        return macos.link_of(host, gpu.enclosure)
+    return linux_thunderbolt.link_of(Attributes(host), gpu.enclosure.name)
 
 
 def _narrowed(before: LaneLink, after: LaneLink) -> str:
