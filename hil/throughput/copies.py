@@ -33,9 +33,18 @@ def check(engine: CopyEngine, directions: Sequence[Direction], nbytes: int, roun
 
 
 def copier(
-    engine: CopyEngine, direction: Direction, nbytes: int, stack: ExitStack, *, pinned: bool = True
+    engine: CopyEngine,
+    direction: Direction,
+    nbytes: int,
+    stack: ExitStack,
+    *,
+    pinned: bool = True,
+    zeros: bool = False,
 ) -> Callable[[int], None]:
-    """A function that submits one copy to a stream; what it copies from is filled, and freed with `stack`."""
+    """A function that submits one copy to a stream; what it copies from is freed with `stack`.
+
+    It holds the pattern, or `zeros`, which some machines copy faster than any other data.
+    """
     from hil.integrity import fill  # noqa: PLC0415  (numpy: the controller, which copies nothing, need not load it)
 
     first = stack.enter_context(_device_memory(engine, nbytes))
@@ -43,7 +52,10 @@ def copier(
     with ExitStack() as filling:
         keep = filling if direction is Direction.D2D else stack
         host = keep.enter_context(_host_memory(engine, nbytes, pinned=pinned))
-        fill(host.view, epoch=0, buffer_id=0)
+        if zeros:
+            host.view[:] = bytes(nbytes)  # written, for pages that nobody wrote to are not there
+        else:
+            fill(host.view, epoch=0, buffer_id=0)
         if direction is not Direction.H2D:
             engine.upload(first, host, nbytes)
             engine.synchronize()

@@ -40,11 +40,12 @@ def sample(
     warmups: int = 4,
     *,
     pinned: bool = True,
+    zeros: bool = False,
 ) -> Samples:
     """Time `rounds` copies of `nbytes` bytes, each waited for, after `warmups` copies that are not counted.
 
     Host memory, `pinned` or pageable, holds the pattern, so that neither untouched pages nor data that compress
-    well make a copy look fast. Buffers are allocated once and freed at the end, also after an error.
+    well make a copy look fast; `zeros` are for a comparison with tools that copy these. Buffers are allocated once and freed at the end, also after an error.
 
     Raises:
         NotSupported: the engine has no copies in this `direction`.
@@ -55,7 +56,7 @@ def sample(
     """
     check(engine, (direction,), nbytes, rounds, warmups)
     with ExitStack() as stack:
-        copy = copier(engine, direction, nbytes, stack, pinned=pinned)
+        copy = copier(engine, direction, nbytes, stack, pinned=pinned, zeros=zeros)
         times: list[tuple[float, float]] = []
         for _ in range(warmups + rounds):
             began = clock.now()
