@@ -26,7 +26,7 @@ START = 1_500_000_000.0
 NAMES = {
     "read_first": "one series read, the first",
     "read_series": "one series read",
-    "read_values": "one series read without samples",
+    "read_samples": "one series read with raw samples",
     "judge_night": "a bench's night judged",
     "add_test": "one figure added, on the disk",
 }
@@ -105,19 +105,19 @@ class Cost:
 
 
 def measure(path: Path, series: int) -> dict[str, Cost]:
-    """What each takes; of `read_first` in a file that was just opened."""
+    """What each takes; of `read_first` in a file that was just opened. Verdicts and charts read no raw samples."""
     one = key(7 % series)
     with open_history(path) as history:
-        first = _cost(lambda: history.points(one))
-        read = _cost(lambda: history.points(one), 9)
-        values = _cost(lambda: history.points(one, samples=False), 9)
+        first = _cost(lambda: history.points(one, samples=False))
+        read = _cost(lambda: history.points(one, samples=False), 9)
+        raw = _cost(lambda: history.points(one), 9)
     with open_history(path) as history:
         judged = _cost(lambda: [judge_series(history, key(number)) for number in range(series)])
         added = _cost(lambda: history.add([(key(0), Point(time=START - DAY, value=3e9, run=f"{perf_counter()}"))]), 9)
     return {
         "read_first": first,
         "read_series": read,
-        "read_values": values,
+        "read_samples": raw,
         "judge_night": judged,
         "add_test": added,
     }

@@ -194,9 +194,7 @@ def compare(rounds: int) -> tuple[str, list[Figure]]:
             for mine in (number % 2 == 0, number % 2 != 0):
                 if mine:
                     for found, zeros in ((ours, True), (patterned, False)):
-                        found.append(
-                            {way: as_clpeak_does(engine, host.clock, way, zeros=zeros) for way in OF_CLPEAK}
-                        )
+                        found.append({way: as_clpeak_does(engine, host.clock, way, zeros=zeros) for way in OF_CLPEAK})
                 else:
                     peaks.append(clpeak(devices[0].name))
         engine.close()

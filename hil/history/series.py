@@ -77,7 +77,7 @@ class Point(_Figures):
         context: what it ran on: ``os``, ``driver``, ``firmware``, ``hil``, ``commit``, ``command``, …
 
     Raises:
-        ValueError: a number is not finite. (`_make` does not look: what is in a file was looked at.)
+        ValueError: a number is not finite. (`_make` and `_replace` do not look.)
 
     """
 

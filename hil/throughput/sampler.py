@@ -45,7 +45,8 @@ def sample(
     """Time `rounds` copies of `nbytes` bytes, each waited for, after `warmups` copies that are not counted.
 
     Host memory, `pinned` or pageable, holds the pattern, so that neither untouched pages nor data that compress
-    well make a copy look fast; `zeros` are for a comparison with tools that copy these. Buffers are allocated once and freed at the end, also after an error.
+    well make a copy look fast; `zeros` are for a comparison with tools that copy these. Buffers are allocated
+    once and freed at the end, also after an error.
 
     Raises:
         NotSupported: the engine has no copies in this `direction`.
