@@ -13,6 +13,7 @@ from sim_rig import MIB, Rig, rigs, there_and_back
 
 from hil.errors import BenchFault, DeviceGone, DeviceHung, DriverError, OutOfMemory
 from hil.hosts.base import Completed
+from hil.hosts.reading import read_many
 from hil.hosts.wires.frames import receive_exactly, receive_frame, send_frame
 from hil.hosts.wires.tinygpu import BOOT_0, REQUEST, RESPONSE, Command
 from hil.sim.faults.base import (
@@ -339,6 +340,24 @@ def test_a_file_may_be_refused_by_a_fault(switch_on):
         with pytest.raises(OSError, match="/there") as refused:
             action(rig)
         assert refused.value.errno == errno.EIO
+
+
+def test_of_many_files_each_passes_the_faults_and_a_refusal_is_in_the_place_of_its_own(switch_on):
+    def behave(path: str, data: bytes) -> bytes:
+        if path == "/refused":
+            raise OSError(errno.EIO, "Input/output error", path)
+        return data.upper()
+
+    rig = switch_on(None, acting("on_file_read", behave))
+    for path in ("/one", "/refused", "/two"):
+        rig.machine.tree.add(path, path[1:])
+    one, refused, absent, two, none = read_many(rig.host(), ["/one", "/refused", "/absent", "/two", "/"])
+
+    assert (one, two) == (b"ONE", b"TWO")
+    assert (refused.errno, refused.filename) == (errno.EIO, "/refused")
+    assert isinstance(absent, FileNotFoundError)
+    assert isinstance(none, IsADirectoryError)
+    assert read_many(rig.host(), []) == []
 
 
 def test_an_operating_systems_error_elsewhere_is_a_mistake_in_the_fault(switch_on, capsys):

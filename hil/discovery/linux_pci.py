@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from hil.discovery.sysfs import number
 from hil.model import PcieLink, PciFunction
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hil.discovery.sysfs import Attributes
 
 ROOT = "/sys/bus/pci/devices"
@@ -16,6 +19,11 @@ ADDRESS = r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]"
 
 _ADDRESS = re.compile(ADDRESS)
 _SPEED = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,2})?) GT/s.*")
+_ATTRIBUTES = (
+    *("vendor", "device", "subsystem_vendor", "subsystem_device", "class"),
+    *("current_link_speed", "current_link_width", "max_link_speed", "max_link_width"),
+    *("removable", "boot_vga"),
+)
 _WIDTHS = {1, 2, 4, 8, 12, 16, 32}  # 0 and 255 mean that there is no link
 
 
@@ -54,7 +62,8 @@ def addresses(target: str | None) -> list[str]:
 
 def _function(sysfs: Attributes, address: str, path: list[str]) -> PciFunction | None:
     folder = f"{ROOT}/{address}"
-    vendor, device = sysfs.number(f"{folder}/vendor"), sysfs.number(f"{folder}/device")
+    told = sysfs.texts(folder, _ATTRIBUTES)
+    vendor, device = number(told["vendor"]), number(told["device"])
     if vendor is None or device is None:
         return None
     driver = sysfs.target(f"{folder}/driver")
@@ -62,15 +71,15 @@ def _function(sysfs: Attributes, address: str, path: list[str]) -> PciFunction |
         address=address,
         vendor_id=vendor,
         device_id=device,
-        subsystem_vendor_id=sysfs.number(f"{folder}/subsystem_vendor"),
-        subsystem_device_id=sysfs.number(f"{folder}/subsystem_device"),
-        class_code=sysfs.number(f"{folder}/class"),
+        subsystem_vendor_id=number(told["subsystem_vendor"]),
+        subsystem_device_id=number(told["subsystem_device"]),
+        class_code=number(told["class"]),
         parent=_parent(path),
-        link=_link(sysfs, folder, "current"),
-        max_link=_link(sysfs, folder, "max"),
+        link=_link(told, "current"),
+        max_link=_link(told, "max"),
         driver=driver.rstrip("/").rsplit("/", 1)[-1] if driver else "",
-        removable=sysfs.text(f"{folder}/removable") == "removable",
-        boot_vga=sysfs.text(f"{folder}/boot_vga") == "1",
+        removable=told["removable"] == "removable",
+        boot_vga=told["boot_vga"] == "1",
     )
 
 
@@ -80,7 +89,7 @@ def _parent(path: list[str]) -> str | None:
     return path[-2] if same_bus else None
 
 
-def _link(sysfs: Attributes, folder: str, which: str) -> PcieLink:
-    speed = _SPEED.fullmatch(sysfs.text(f"{folder}/{which}_link_speed") or "")
-    width = sysfs.number(f"{folder}/{which}_link_width")
+def _link(told: Mapping[str, str | None], which: str) -> PcieLink:
+    speed = _SPEED.fullmatch(told[f"{which}_link_speed"] or "")
+    width = number(told[f"{which}_link_width"])
     return PcieLink(gts=float(speed[1]) if speed else None, width=width if width in _WIDTHS else None)

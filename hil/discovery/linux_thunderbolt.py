@@ -69,41 +69,39 @@ def read(sysfs: Attributes) -> Tree:
 
 def link_of(sysfs: Attributes, name: str) -> LaneLink:
     """The upstream link of the router `name` alone: four small files, for whoever asks often."""
-    return _link({key: sysfs.text(f"{ROOT}/{name}/{key}") or "" for key in _LINK_ATTRIBUTES})
+    return _link({key: text or "" for key, text in sysfs.texts(f"{ROOT}/{name}", _LINK_ATTRIBUTES).items()})
 
 
 def _domain(sysfs: Attributes, name: str) -> Domain:
-    def flag(attribute: str) -> bool | None:
-        return {"0": False, "1": True}.get(sysfs.text(f"{ROOT}/{name}/{attribute}") or "")
-
+    told = sysfs.texts(f"{ROOT}/{name}", ("security", "deauthorization", "iommu_dma_protection"))
+    flags = {"0": False, "1": True}
     return Domain(
         name=name,
-        security=sysfs.text(f"{ROOT}/{name}/security") or "",
-        deauthorization=flag("deauthorization"),
-        iommu_dma_protection=flag("iommu_dma_protection"),
+        security=told["security"] or "",
+        deauthorization=flags.get(told["deauthorization"] or ""),
+        iommu_dma_protection=flags.get(told["iommu_dma_protection"] or ""),
     )
 
 
 def _retimer(sysfs: Attributes, name: str) -> Retimer:
+    told = sysfs.texts(f"{ROOT}/{name}", ("vendor", "device", "nvm_version"))
     return Retimer(
         name=name,
-        vendor_id=sysfs.number(f"{ROOT}/{name}/vendor"),
-        device_id=sysfs.number(f"{ROOT}/{name}/device"),
-        firmware=sysfs.text(f"{ROOT}/{name}/nvm_version") or "",
+        vendor_id=number(told["vendor"]),
+        device_id=number(told["device"]),
+        firmware=told["nvm_version"] or "",
     )
 
 
 def _router(sysfs: Attributes, name: str, domain: int, route: int) -> Router | None:
-    read_text = {key: sysfs.text(f"{ROOT}/{name}/{key}") for key in _ATTRIBUTES}
-    if all(text is None for text in read_text.values()):
+    read_text = sysfs.texts(f"{ROOT}/{name}", (*_ATTRIBUTES, "uevent"))
+    if all(read_text[key] is None for key in _ATTRIBUTES):
         sysfs.problems.append(
             f"Thunderbolt device {name} is listed but has no readable attribute; it may just have left."
         )
         return None
     text = {key: value or "" for key, value in read_text.items()}
-    uevent = dict(
-        line.split("=", 1) for line in (sysfs.text(f"{ROOT}/{name}/uevent") or "").splitlines() if "=" in line
-    )
+    uevent = dict(line.split("=", 1) for line in text["uevent"].splitlines() if "=" in line)
     role = _role(route, uevent.get("DEVTYPE", ""), read_text)
     generation = number(text["generation"])
     link = _link(text)

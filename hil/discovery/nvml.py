@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hil.discovery import linux_pci, pci_ids
 from hil.discovery.source import Contribution, GpuDetail
-from hil.discovery.sysfs import Attributes
+from hil.discovery.sysfs import Attributes, number
 from hil.errors import HilError, NotSupported
 from hil.hosts.nvml_session import NvmlSession, code_of, nvml_session
 
@@ -41,14 +41,14 @@ def discover(host: Host) -> Contribution | None:
 
 def _gpus(sysfs: Attributes) -> list[str]:
     """Addresses of the NVIDIA display functions on the bus."""
-    found = []
-    for address in sysfs.names(linux_pci.ROOT):
-        folder = f"{linux_pci.ROOT}/{address}"
-        if sysfs.number(f"{folder}/vendor") == pci_ids.NVIDIA:
-            kind = sysfs.number(f"{folder}/class")
-            if kind is not None and kind >> 8 in _DISPLAY:
-                found.append(address)
-    return found
+    addresses = sysfs.names(linux_pci.ROOT)
+    told = sysfs.texts(linux_pci.ROOT, [f"{address}/{name}" for address in addresses for name in ("vendor", "class")])
+    return [
+        address
+        for address in addresses
+        if number(told[f"{address}/vendor"]) == pci_ids.NVIDIA
+        and (number(told[f"{address}/class"]) or 0) >> 8 in _DISPLAY
+    ]
 
 
 def _described(session: NvmlSession, addresses: list[str]) -> Contribution:

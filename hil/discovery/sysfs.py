@@ -7,9 +7,13 @@ import re
 from typing import TYPE_CHECKING
 
 from hil.errors import HilError
+from hil.hosts.reading import read_many
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hil.hosts.base import Host
+    from hil.hosts.reading import Content
 
 _ABSENT = {errno.ENODEV, errno.ENXIO}  # the device went away while it was being read
 _NUMBER = re.compile(r"0[xX]([0-9a-fA-F]{1,16})|([0-9]{1,16})")
@@ -30,20 +34,21 @@ class Attributes:
             self._note("listed", folder, error)
             return []
 
-    def text(self, path: str) -> str | None:
-        """The attribute at `path` without white space around it; `None` if not there or unreadable."""
+    def texts(self, folder: str, names: Sequence[str]) -> dict[str, str | None]:
+        """The attributes `names` in `folder` without white space around them; `None` if not there or unreadable."""
         try:
-            return self._host.read(path).decode("utf-8", errors="replace").strip("\0 \t\r\n")
+            contents = read_many(self._host, [f"{folder}/{name}" for name in names])
         except HilError:
-            # A captured host that did not record an optional attribute: the same as a kernel without it.
-            return None
-        except OSError as error:
-            self._note("read", path, error)
-            return None
+            return dict.fromkeys(names)
+        return {name: self._text(f"{folder}/{name}", content) for name, content in zip(names, contents, strict=True)}
 
-    def number(self, path: str) -> int | None:
-        """The attribute at `path` as a number (decimal, or hexadecimal with ``0x``); `None` if it is none."""
-        return number(self.text(path))
+    def _text(self, path: str, content: Content) -> str | None:
+        if isinstance(content, bytes):
+            return content.decode("utf-8", errors="replace").strip("\0 \t\r\n")
+        if isinstance(content, OSError):
+            self._note("read", path, content)
+        # Else a captured host that did not record an optional attribute: the same as a kernel without it.
+        return None
 
     def target(self, path: str) -> str | None:
         """What the symbolic link at `path` says; `None` when it is not there or no link."""

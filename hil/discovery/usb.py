@@ -84,7 +84,7 @@ def _worth_asking(sysfs: Attributes) -> bool:
     if any(_ROUTER.fullmatch(name) for name in sysfs.names(linux_thunderbolt.ROOT)):
         return True
     folders = [f"{ROOT}/{name}" for name in sysfs.names(ROOT) if "-" in name and ":" not in name]
-    ids = ((sysfs.text(f"{folder}/idVendor"), sysfs.text(f"{folder}/idProduct")) for folder in folders)
+    ids = (tuple(sysfs.texts(folder, ("idVendor", "idProduct")).values()) for folder in folders)
     return any(pair in {(f"{vendor:04x}", f"{product:04x}") for vendor, product in ACTUATORS} for pair in ids)
 
 
@@ -93,11 +93,8 @@ def _device(sysfs: Attributes, device: Any, controllers: dict[int, str]) -> UsbF
     if device.bus not in controllers:
         controllers[device.bus] = next(reversed(addresses(sysfs.target(f"{ROOT}/usb{device.bus}"))), "")
     may_open = device.bDeviceClass in (HUB, BILLBOARD) or (device.idVendor, device.idProduct) in ACTUATORS
-    names = {
-        "vendor_name": sysfs.text(f"{ROOT}/{location}/manufacturer"),
-        "product_name": sysfs.text(f"{ROOT}/{location}/product"),
-        "serial": sysfs.text(f"{ROOT}/{location}/serial"),
-    }
+    told = sysfs.texts(f"{ROOT}/{location}", ("manufacturer", "product", "serial"))
+    names = dict(zip(("vendor_name", "product_name", "serial"), told.values(), strict=True))
     if may_open and not any(names.values()):
         properties = ("manufacturer", "product", "serial_number")
         names = {name: _string(device, wanted) for name, wanted in zip(names, properties, strict=True)}

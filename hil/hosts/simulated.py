@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from hil import errors
-from hil.errors import BenchFault, DeviceHung, NotSupported
+from hil.errors import BenchFault, DeviceHung, HilError, NotSupported
 from hil.hosts.base import Completed, Event, FileStat, LogLine, Process, SerialPort
+from hil.hosts.reading import Content
 from hil.hosts.simulated_serial import SimulatedSerialPort
 from hil.hosts.wires.frames import receive_frame, send_frame
 from hil.model import HostFacts, from_dict
@@ -47,6 +48,19 @@ class SimulatedHost:
     def read(self, path: str) -> bytes:
         """The whole of a file."""
         return self._ask("read", path=path)[1]
+
+    def read_many(self, paths: Sequence[str]) -> list[Content]:
+        """What each of `paths` holds, or why it cannot be read, in one request."""
+        reply, data = self._ask("read_many", paths=list(paths))
+        found: list[Content] = []
+        at = 0
+        for one in reply["files"]:
+            if "size" in one:
+                found.append(data[at : at + one["size"]])
+                at += one["size"]
+            else:
+                found.append(_refusal(one))
+        return found
 
     def write(self, path: str, data: bytes) -> None:
         """Write in one call."""
@@ -171,11 +185,13 @@ class SimulatedHost:
             except (OSError, EOFError) as error:
                 # The machine hangs up on a client whose operation is past its deadline, or when it is switched off.
                 raise DeviceHung(f"the simulated machine hung up during {do}: {error}", operation=do) from error
-        if "os_error" in reply:
-            raise OSError(*reply["os_error"])
-        if "error" in reply:
-            raise errors.from_dict(reply["error"])
+        if "os_error" in reply or "error" in reply:
+            raise _refusal(reply)
         return reply, data
+
+
+def _refusal(reply: dict[str, Any]) -> OSError | HilError:
+    return OSError(*reply["os_error"]) if "os_error" in reply else errors.from_dict(reply["error"])
 
 
 class SimulatedClock:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from hil import errors
+from hil.errors import HilError
 from hil.hosts.base import Completed
 from hil.model import to_dict
 from hil.sim.clock import Actor
@@ -20,6 +22,13 @@ Request = dict[str, Any]
 Answer = tuple[Request, bytes, float]
 """Reply, payload, and the seconds that it takes."""
 _NOTHING: Answer = ({}, b"", 0.0)
+
+
+def refusal(error: OSError | HilError) -> Request:
+    """A reply that says why there is none."""
+    if isinstance(error, OSError):
+        return {"os_error": [error.errno, error.strerror, error.filename]}
+    return {"error": errors.to_dict(error)}
 
 
 class Requests:
@@ -38,6 +47,7 @@ class Requests:
             "now": lambda _request, _payload: ({"now": machine.host_time()}, b"", 0.0),
             "facts": lambda _request, _payload: ({"facts": to_dict(machine.facts())}, b"", 0.0),
             "read": self._read,
+            "read_many": self._read_many,
             "pread": self._pread,
             "write": self._write,
             "pwrite": self._pwrite,
@@ -86,8 +96,24 @@ class Requests:
         return reply, data
 
     def _read(self, request: Request, _: bytes) -> Answer:
-        path = request["path"]
-        return {}, self._machine.hooks.change("file_read", path, value=self._machine.tree.read(path)), 0.0
+        return {}, self._file(request["path"]), 0.0
+
+    def _read_many(self, request: Request, _: bytes) -> Answer:
+        files: list[Request] = []
+        contents = []
+        for path in request["paths"]:
+            try:
+                content = self._file(path)
+            except (OSError, HilError) as error:
+                files.append(refusal(error))
+            else:
+                files.append({"size": len(content)})
+                contents.append(content)
+        return {"files": files}, b"".join(contents), 0.0
+
+    def _file(self, path: str) -> bytes:
+        content: bytes = self._machine.hooks.change("file_read", path, value=self._machine.tree.read(path))
+        return content
 
     def _pread(self, request: Request, _: bytes) -> Answer:
         path, size, offset = request["path"], request["size"], request["offset"]

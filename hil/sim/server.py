@@ -12,14 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hil import errors
 from hil.errors import HilError
 from hil.hosts.wires.frames import receive_frame, send_frame
 from hil.model import to_dict
 from hil.sim.clock import Actor, Disconnected
 from hil.sim.driver import serve_driver
 from hil.sim.machine import Machine
-from hil.sim.requests import Requests
+from hil.sim.requests import Requests, refusal
 from hil.sim.tinygpu import serve_tinygpu
 from hil.sim.transfers import Transfers
 
@@ -193,7 +192,7 @@ class Server:
                     event = waiting.popleft() if waiting else None
                 send_frame(sock, {"event": event})
         except HilError as error:
-            send_frame(sock, {"error": errors.to_dict(error)})
+            send_frame(sock, refusal(error))
         finally:
             with machine.clock.lock:
                 machine.listeners.remove(listen)
@@ -270,10 +269,8 @@ class Server:
             data = b""
             try:
                 reply, data = self._requests.answer(request, payload, client)
-            except OSError as error:
-                reply = {"os_error": [error.errno, error.strerror, error.filename]}
-            except HilError as error:
-                reply = {"error": errors.to_dict(error)}
+            except (OSError, HilError) as error:
+                reply = refusal(error)
             except (AttributeError, LookupError, TypeError, ValueError) as error:
                 reply = {"os_error": [errno.EINVAL, f"the machine does not understand this request: {error!r}", None]}
             send_frame(sock, reply, data)

@@ -7,10 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from hil.errors import HilError
+from hil.hosts.reading import read_many
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from hil.hosts import Host
+    from hil.hosts.reading import Content
 
 DEVICES: Final = "/sys/bus/pci/devices"
 SEVERITIES: Final = ("correctable", "nonfatal", "fatal")
@@ -58,12 +62,13 @@ def with_parents(host: Host, addresses: Iterable[str]) -> tuple[str, ...]:
 
 def read(host: Host, addresses: Iterable[str]) -> AerCounters:
     """Read the counters of just these functions. A file that cannot be read counts nothing."""
+    wanted = [(address, severity) for address in addresses for severity in SEVERITIES]
+    contents = read_many(host, [f"{DEVICES}/{address}/aer_dev_{severity}" for address, severity in wanted])
     return AerCounters(
         counts=tuple(
             AerCount(address=address, severity=severity, name=name, count=count)
-            for address in addresses
-            for severity in SEVERITIES
-            for name, count in _file(host, f"{DEVICES}/{address}/aer_dev_{severity}")
+            for (address, severity), content in zip(wanted, contents, strict=True)
+            for name, count in _counts(content)
         )
     )
 
@@ -84,11 +89,12 @@ def difference(before: AerCounters, after: AerCounters) -> tuple[AerCount, ...]:
     return tuple(found)
 
 
-def _file(host: Host, path: str) -> list[tuple[str, int]]:
-    try:
-        text = host.read(path).decode(errors="replace")
-    except OSError:
+def _counts(content: Content) -> list[tuple[str, int]]:
+    if isinstance(content, HilError):
+        raise content
+    if isinstance(content, OSError):
         return []
+    text = content.decode(errors="replace")
     lines = (_LINE.fullmatch(line.strip()) for line in text.splitlines())
     # The totals repeat what the single counters say.
     return [(m[1], int(m[2])) for m in lines if m and not m[1].startswith("TOTAL_")]
