@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from pytest_runs import HEAVY, ROOT, Finished, Suite, suite
+from pytest_runs import ROOT, Finished, Suite, suite
 
 from hil.copy import engine
 from hil.errors import UsageError
@@ -61,15 +61,6 @@ def project(tmp_path_factory):
             return Project(folder, stack.enter_context(suite(folder)).tmp)
 
         yield make
-
-
-def test_all_suites_are_green_in_one_process(project):
-    """With processes of their own tests/test_profiles.py runs them, and says what may be skipped where."""
-    run = project().run("--hil-bench=sim:macbook-pro-usb4", "--hil-inline", "-k", f"not ({HEAVY})")
-
-    assert {test: was for test, was in run.outcomes().items() if was not in ("PASSED", "SKIPPED")} == {}
-    assert run.code == 0
-    assert sum(f"[{MAC}" in test for test in run.outcomes()) >= LEAST
 
 
 def test_on_a_real_opencl_driver_what_needs_no_topology_is_green_and_the_rest_says_what_it_lacks(project):
