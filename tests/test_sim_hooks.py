@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sim_rig import MIB, Rig, rigs, there_and_back
 
-from hil.errors import BenchFault, DeviceGone, DeviceHung, DriverError, OutOfMemory
+from hil.errors import BenchFault, DeviceGone, DeviceHung, DriverError, HilError, OutOfMemory
 from hil.hosts.base import Completed
 from hil.hosts.reading import read_many
 from hil.hosts.wires.frames import receive_exactly, receive_frame, send_frame
@@ -21,7 +21,10 @@ from hil.sim.faults.base import (
     Chunk,
     DriverCall,
     Fault,
+    Identity,
+    ResetPlan,
     Site,
+    Training,
     Trigger,
 )
 
@@ -358,6 +361,63 @@ def test_of_many_files_each_passes_the_faults_and_a_refusal_is_in_the_place_of_i
     assert isinstance(absent, FileNotFoundError)
     assert isinstance(none, IsADirectoryError)
     assert read_many(rig.host(), []) == []
+
+
+def no_number(plan: ResetPlan) -> None:
+    plan.seconds = "2"
+
+
+def no_list(identity: Identity) -> None:
+    identity.cards = None
+
+
+def not_bytes(plan: ResetPlan) -> None:
+    plan.config[0x10] = 5
+
+
+def half_a_lane(training: Training) -> None:
+    training.lanes = 1.5
+
+
+WRONG = {
+    "no number": ("on_reset", no_number, reset, "on_reset left ResetPlan.seconds = '2', expected float"),
+    "not bytes": ("on_reset", not_bytes, reset, "on_reset left ResetPlan.config = 5, expected bytes"),
+    "no list": ("on_attach", no_list, replugged, "on_attach left Identity.cards = None, expected list of CardIdentity"),
+    "half a lane": ("on_link_training", half_a_lane, None, "on_link_training left Training.lanes = 1.5, expected int"),
+    "nothing": ("on_file_read", lambda *_: None, read_after, "on_file_read returned None, expected bytes"),
+    "not a number": ("on_host_clock", lambda _: math.nan, None, "on_host_clock returned nan, expected a number"),
+    "letters": ("on_kernel_log", lambda text: text, None, "on_kernel_log returned .*, expected sequence of str"),
+}
+
+
+@pytest.mark.parametrize(("hook", "behave", "act", "said"), WRONG.values(), ids=WRONG)
+def test_what_a_hook_may_not_leave_or_return_is_told_with_the_faults_name(switch_on, hook, behave, act, said):
+    with pytest.raises(BenchFault, match=f"fault one-hook: {said}"):
+        act(switch_on(None, acting(hook, behave)))
+
+
+def test_after_a_mistake_on_any_wire_all_who_ask_are_told_of_it(switch_on):
+    def wrong(call: DriverCall) -> None:
+        call.delay = None
+
+    rig = switch_on(None, acting("on_driver_call", wrong))
+    host = rig.host()
+    with pytest.raises(HilError):
+        there_and_back(rig)  # the driver's wire has no words for it
+
+    with pytest.raises(BenchFault, match=r"fault one-hook: on_driver_call left .*delay = None, expected float"):
+        host.clock.now()
+
+
+def test_a_hook_may_make_what_it_returns_one_by_one(switch_on):
+    def twice(text: str) -> Iterator[str]:
+        yield text
+        yield text.upper()
+
+    rig = switch_on(None, acting("on_kernel_log", twice))
+    rig.do(lambda: rig.machine.log("a line"))
+
+    assert [line.text for line in list(rig.machine.lines)[-2:]] == ["a line", "A LINE"]
 
 
 def test_an_operating_systems_error_elsewhere_is_a_mistake_in_the_fault(switch_on, capsys):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import is_dataclass
+from types import NoneType
+from typing import Any, TypeVar, cast, get_type_hints
 
 from hil.errors import BenchFault, HilError
 from hil.sim.faults.base import Fault
+from hil.sim.faults.kinds import check, settled
 
 T = TypeVar("T")
 CHUNK_BYTES = 2 << 20
@@ -17,9 +20,16 @@ _OS_ERRORS = ("file_read", "file_write")
 
 
 class Hooks:
-    """The faults of one machine, by the hook they override. Hook names are those of `Fault`, without ``on_``."""
+    """The faults of one machine, by the hook they override. Hook names are those of `Fault`, without ``on_``.
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    Args:
+        faults: in the order in which they are asked.
+        mistaken: told, in words, of a fault that is wrong itself: nothing that the machine does from then on, and on
+            whatever wire, may be taken for a finding about a device.
+
+    """
+
+    def __init__(self, faults: Sequence[Fault], mistaken: Callable[[str], None] = lambda _: None) -> None:
         self.faults = tuple(faults)
         self.chunk_bytes = min([fault.chunk_bytes or CHUNK_BYTES for fault in faults], default=CHUNK_BYTES)
         self._by_hook: dict[str, list[Callable[..., Any]]] = {}
@@ -27,7 +37,7 @@ class Hooks:
             for name in dir(Fault):
                 if name.startswith("on_") and getattr(type(fault), name) is not getattr(Fault, name):
                     hook = name.removeprefix("on_")
-                    self._by_hook.setdefault(hook, []).append(_guarded(fault, hook))
+                    self._by_hook.setdefault(hook, []).append(_guarded(fault, hook, mistaken))
 
     def touches_bytes(self) -> bool:
         """Whether any fault wants to see the bytes of copies."""
@@ -66,21 +76,33 @@ class Hooks:
         return all(answers)
 
 
-def _guarded(fault: Fault, hook: str) -> Callable[..., Any]:
+def _guarded(fault: Fault, hook: str, mistaken: Callable[[str], None]) -> Callable[..., Any]:
     """The hook of `fault`; an error in it is the fault's author's, and no finding about a device."""
     ask = getattr(fault, f"on_{hook}")
+    kind = get_type_hints(getattr(Fault, f"on_{hook}"))["return"]
+
+    def mistake(told: str) -> BenchFault:
+        message = f"fault {fault.name}: on_{hook} {told}"
+        mistaken(message)
+        return BenchFault(message)
 
     def guarded(*facts: object) -> Any:
         try:
-            return ask(*facts)
+            answer = settled(kind, ask(*facts))
         except HilError:
             raise
         except Exception as error:
             if isinstance(error, OSError) and hook in _OS_ERRORS:
                 raise
             traceback.print_exception(error)
-            raise BenchFault(
-                f"fault {fault.name}: on_{hook} raised {error!r}; see the simulated machine's standard error"
-            ) from error
+            raise mistake(f"raised {error!r}; see the simulated machine's standard error") from error
+        if kind is not NoneType:
+            if wrong := check(kind)(answer):
+                raise mistake(f"returned {wrong}")
+            return answer
+        for fact in facts:
+            if is_dataclass(fact) and (wrong := check(cast("Any", type(fact)))(fact)):
+                raise mistake(f"left {wrong}")
+        return None
 
     return guarded

@@ -68,7 +68,7 @@ class Machine:
             holder = next((e for e in self.enclosures if e.spec.name == spec.enclosure), None)
             memory, heap = SharedMemory(spec.vram_bytes), Heap(spec.vram_bytes, reserved=64 * MIB)
             self.gpus.append(SimGpu(index, spec, memory, heap, holder))
-        self.hooks = Hooks(self._checked(faults(self.site)))
+        self.hooks = Hooks(self._checked(faults(self.site)), self.clock.switch_off)
         self.face = _face(self)
         self.face.boot()
         self._fixed = topology.root_functions(self)
