@@ -30,6 +30,14 @@ def test_many_streams_in_both_directions_keep_their_data(copies: Copies, count: 
     copies.streams(BOTH_WAYS * (count // 2), 6 * MIB, pieces=3)
 
 
+def test_a_ring_that_goes_round_many_times_keeps_its_data(copies: Copies) -> None:
+    """16 streams, half of them up and half down, 12 MiB each in copies of 2 MiB: a hundred copies that share the link.
+
+    What goes wrong once in many copies, when more streams meet than usual, does so here.
+    """
+    copies.streams(BOTH_WAYS * 8, 12 * MIB, pieces=6)
+
+
 def test_streams_in_one_direction_keep_their_data(copies: Copies) -> None:
     """Three streams down at once: they take turns on one side of the link, and share its staging."""
     copies.streams(["D2H"] * 3, 6 * MIB, pieces=1)

@@ -60,7 +60,7 @@ class StreamsMixed(PieceFault):
         copies.pop(chunk.copy, None)
         for number in [number for number, (then, _) in copies.items() if now - then > ABANDONED]:
             del copies[number]
-        others = [old for _, old in copies.values()]
+        others = [old for _, old in copies.values() if old.stream != chunk.stream]
         arriving = [chunk]
         enough = len(others) + 1 >= self.parameters.streams
         if enough and self.strikes(chunk.gpu, len(chunk.data)):
