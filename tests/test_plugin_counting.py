@@ -25,6 +25,8 @@ class Noisy(Fault):
             self.site.count_error(0, "BadTLP", 5)
         if call.name == "alloc" and call.gpu == 0 and call.arguments[0] == 12345:
             self.site.log("NVRM: Xid (PCI:0000:04:00): 31, pid=1, MMU fault")
+        if call.name == "alloc" and call.gpu == 0 and call.arguments[0] == 54321:
+            self.site.retrain(0, lanes=1)
 '''
 TESTS = """
     import pytest
@@ -52,6 +54,10 @@ TESTS = """
 
     def test_logs(device):
         device.call("memory:cycle", nbytes=12345, cycles=1)
+
+    @pytest.mark.provokes("errors, not what becomes of the link")
+    def test_narrows(device):
+        device.call("memory:cycle", nbytes=54321, cycles=1)
 """
 
 
@@ -71,10 +77,12 @@ def test_what_moved_fails_the_test_in_which_it_moved_and_no_other(run):
     failed = {name: facts for name, facts in run.results().items() if facts["status"] != "passed"}
     messages = {name.partition("[")[0]: facts["statusDetails"]["message"] for name, facts in failed.items()}
 
-    assert messages.keys() == {"test_counts", "test_counts_and_fails", "test_logs", "test_counts_and_is_killed"}
+    failing = ("counts", "counts_and_fails", "logs", "counts_and_is_killed", "narrows")
+    assert messages.keys() == {f"test_{name}" for name in failing}
     assert "hil.errors.LinkFault" in messages["test_counts"]
     assert re.search(r"its link \(0000:04:00.0\) counted \d+ corrected errors \(BadTLP \d+\)", messages["test_counts"])
     assert messages["test_counts_and_fails"] == "Failed: by itself"
+    assert "became narrower: 40 Gb/s (2 × 20) before, 20 Gb/s (1 × 20) now" in messages["test_narrows"]
     assert "hil.errors.DriverError" in messages["test_logs"]
     assert "logged Xid 31 at 0000:04:00: pid=1, MMU fault" in messages["test_logs"]
 
