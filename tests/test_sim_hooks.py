@@ -19,6 +19,7 @@ from hil.hosts.wires.tinygpu import BOOT_0, REQUEST, RESPONSE, Command
 from hil.sim.faults.base import (
     NEVER,
     Chunk,
+    DriverAnswer,
     DriverCall,
     Fault,
     Identity,
@@ -407,6 +408,15 @@ def test_after_a_mistake_on_any_wire_all_who_ask_are_told_of_it(switch_on):
 
     with pytest.raises(BenchFault, match=r"fault one-hook: on_driver_call left .*delay = None, expected float"):
         host.clock.now()
+
+
+def test_a_list_does_where_a_tuple_was(switch_on):
+    def listed(answer: DriverAnswer) -> None:
+        answer.results = [*answer.results]
+
+    rig = switch_on(None, acting("on_driver_answer", listed))
+
+    assert there_and_back(rig) == there_and_back(switch_on(None))
 
 
 def test_a_hook_may_make_what_it_returns_one_by_one(switch_on):

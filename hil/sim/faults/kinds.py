@@ -54,9 +54,9 @@ def _any_of(kind: Any, inner: tuple[Any, ...]) -> Check:
 def _collection(kind: Any, origin: Any, inner: tuple[Any, ...]) -> Check:
     if origin in (dict, Mapping):
         return _pairs(kind, check(inner[0]), check(inner[1]))
-    # A tuple has members of one kind in all that hooks are given.
+    # A tuple has members of one kind in all that hooks are given. A list serves as well: nothing is added to either.
     count = len(inner) if origin is tuple and inner[-1] is not Ellipsis else None
-    return _each(kind, (list, tuple) if origin is Sequence else origin, check(inner[0]), count)
+    return _each(kind, (set, frozenset) if origin is set else (list, tuple), check(inner[0]), count)
 
 
 def _each(kind: Any, wanted: Any, member: Check, count: int | None = None) -> Check:
