@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from coverage_rows import about, clean, green, measured, row
 
-from hil.cli.coverage import baseline, catalogue, ledger, markdown, score, text
+from hil.cli.coverage import arithmetic, baseline, catalogue, ledger, markdown, score, text
 from hil.cli.coverage.plan import Kind
 from hil.cli.coverage.row import End
 
@@ -224,3 +224,8 @@ def test_the_readme_shows_the_measurement_that_comes_with_hil():
 
     assert end
     assert shown.split() == "\n".join(lines).split()
+
+
+def test_an_interval_is_not_rounded_to_certainty():
+    assert text.span(*arithmetic.wilson(20, 20)) == "84 … 100 %"
+    assert text.span(*arithmetic.wilson(824, 824)) == "99.5 … 100 %"

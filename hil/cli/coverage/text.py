@@ -55,8 +55,9 @@ def total(faults: Sequence[FaultScore]) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """An interval in per cent."""
-    return f"{low * PERCENT:.0f} … {high * PERCENT:.0f} %"
+    """An interval in per cent; with a digit more where rounding would say that nothing was missed."""
+    digits = 1 if 99 < low * PERCENT < PERCENT else 0  # noqa: PLR2004
+    return f"{low * PERCENT:.{digits}f} … {high * PERCENT:.0f} %"
 
 
 def ranked(counts: Mapping[str, int], most: int = 1) -> str:
