@@ -245,7 +245,7 @@ def test_every_test_has_its_line(ran):
     assert told["test_fails"].markers[1:] == ("quick",)
     assert told["test_breaks"].operation == "plug"
     assert told["test_skips"].device is None
-    assert 0 < told["test_passes"].seconds < 0.1  # on the machine's clock
+    assert 0 < told["test_passes"].seconds < 0.2  # on the machine's clock; a Mac is asked for its ports on both sides
     assert [t.at for t in ran[1].tests] == sorted(t.at for t in ran[1].tests)
 
 
