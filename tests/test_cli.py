@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pytest_runs import clean, hil, machine
+from report_rig import finished, record
 
 from hil.cli import main
 from hil.sim import profile
@@ -117,18 +119,63 @@ def test_a_bench_of_the_environment_is_used():
     assert json.loads(ran.stdout)["bench"] == "sim:empty-linux"
 
 
-def test_a_reader_that_has_seen_enough_costs_no_complaint():
-    command = f"{sys.executable} -m hil.cli list --json --bench sim:linux-two-enclosures | head -1"
-    ran = subprocess.run(
+def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of `command`, with the exit code of its first program."""
+    return subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
         check=False,
         capture_output=True,
         text=True,
-        env=clean(os.environ),
+        env=clean(os.environ) | environment,
         timeout=60,
     )
 
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "{\n", "")
+
+@pytest.mark.parametrize(
+    ("command", "first"),
+    [("list --json --bench sim:linux-two-enclosures", "{\n"), ("faults", "memory:\n"), ("faults --json", "{\n")],
+)
+def test_a_reader_that_has_seen_enough_costs_no_complaint(command, first):
+    for reader, told in (("true", ""), ("head -1", first)):
+        ran = shell(f"{sys.executable} -m hil.cli {command} | {reader}")
+
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, told, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("command", ["faults", "profiles --json", "--help"])
+def test_an_output_that_cannot_be_written_is_one_message(command):
+    ran = shell(f"{sys.executable} -m hil.cli {command} > /dev/full")
+
+    assert (ran.returncode, ran.stderr) == (1, "hil: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "last"),
+    [
+        (["nonsense"], 2, "Error: No such command 'nonsense'."),
+        (["list", "--nonsense"], 2, "Error: No such option '--nonsense'."),
+        ([], 2, ""),
+        (["--help"], 0, ""),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_told_by_click(run, arguments, code, last):
+    got, _, err = run(*arguments)
+
+    assert got == code
+    assert (err.splitlines() or [""])[-1].startswith(last)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes no such name for a file")
+@pytest.mark.parametrize("option", ["--json", "--markdown"])
+def test_a_text_that_is_not_utf8_is_shown_as_well_as_can_be(tmp_path, option):
+    record(tmp_path, 0, finished(outcome="failed", message="ba\udcffd"))
+    (tmp_path / os.fsdecode(b"b\xfcro.jsonl")).write_text("no record")
+    command = f"{sys.executable} -m hil.cli report {tmp_path} {option} --out {tmp_path}/page"
+    ran = shell(command, PYTHONIOENCODING="utf-8", HIL_HISTORY="none")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "b?ro.jsonl" in ran.stdout.replace("\\", "")
 
 
 def test_the_version_is_told(run):

@@ -33,6 +33,9 @@ class MeltsParameters(Trigger):
     side: Annotated[Side | None, Field(description="where")] = None
     mode: Literal["slow", "fast"] = "slow"
     after_s: Annotated[float, Field(gt=0, description="s until it melts; inf = never")] = float("inf")
+    share: Annotated[float, Field(gt=0, le=1, description="of the solder")] = 0.5
+    rate: Annotated[float, Field(ge=0, lt=1, description="of it a second")] = 0
+    colder: Annotated[float, Field(lt=1, description="than now")] = 0
     times: Annotated[int | None, Field(ge=1, description="how often at the most")] = 1
 
 class Melts(Fault):
@@ -117,7 +120,10 @@ def test_a_fault_of_another_package_is_listed_and_a_broken_one_named_on_standard
     assert "  melts (seen by driver, not scored yet: an oven)\n    The solder melts.\n" in out
     assert "      side=none  left, right: where" in out
     assert "      mode=slow  slow, fast: " in out
-    assert "      after_s=inf  number from 0: s until it melts; inf = never" in out
+    assert "      after_s=inf  number above 0: s until it melts; inf = never" in out
+    assert "      share=0.5  number above 0 … 1: of the solder" in out
+    assert "      rate=0  number 0 … below 1: of it a second" in out
+    assert "      colder=0  number below 1: than now" in out
     assert "      times=1  whole number from 1: how often at the most" in out
     assert "torn-wire" not in out
     assert "hil: fault 'torn-wire'" in err

@@ -10,7 +10,7 @@ import pytest
 
 from hil.bench.file import BenchFile, HostSection
 from hil.cli import main
-from hil.cli.demo import _run_all
+from hil.cli.demo import MARK, _cleared, _run_all
 from hil.cli.demo_night import Job
 from hil.errors import BenchFault, UsageError
 from hil.history import open_history
@@ -120,6 +120,30 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_nights_of_a_lab_are_left_alone(tmp_path, capsys):
+    (tmp_path / "records").mkdir()
+    for name in ("records/2026-11-23-lab.jsonl", "history.db"):
+        (tmp_path / name).write_text("ours")
+    with pytest.raises(SystemExit) as end:
+        main(["demo", "--out", str(tmp_path), "--nights", "1"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == (
+        f"hil: --out {tmp_path}: holds history.db, which no demonstration wrote; name a new folder\n"
+    )
+    assert [path.read_text() for path in tmp_path.rglob("*") if path.is_file()] == ["ours", "ours"]
+
+
+def test_only_what_a_demonstration_left_is_replaced(tmp_path):
+    records, history = _cleared(tmp_path / "demo")
+    (records / "2026-03-02-mac-usb4.jsonl").write_text("of an earlier demonstration")
+    history.write_text("of an earlier demonstration")
+    assert _cleared(tmp_path / "demo") == (records, history)
+    assert {path.name for path in (tmp_path / "demo").rglob("*")} == {MARK, "records"}
+    (tmp_path / "demo" / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"thesis\.txt"):
+        _cleared(tmp_path / "demo")
+
+
 @pytest.mark.slow
 def test_a_night_that_cannot_be_run_is_named():
     wrong = DEMO.model_copy(update={"tests": ("driver/nothing.py",)})
@@ -131,6 +155,7 @@ def test_a_night_that_cannot_be_run_is_named():
 def test_nights_become_records_a_history_and_a_page_in_place_of_what_an_earlier_one_left(tmp_path, command):
     earlier = tmp_path / "demo" / "records" / "2026-03-02-mac-usb4.jsonl"
     earlier.parent.mkdir(parents=True)
+    (tmp_path / "demo" / MARK).touch()
     earlier.write_text("of an earlier demonstration")
     command("demo", "--out", str(tmp_path / "demo"), "--nights", "1")
 

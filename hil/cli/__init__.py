@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -16,7 +17,22 @@ USAGE, FAILED = 2, 1
 """Exit codes: what was asked for makes no sense; it made sense and failed. The table stands in docs/exit-codes.md."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Our commands. A reader (head, less) that has seen enough is no failure, as click would have it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command to its last byte of output."""
+        try:
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            _silence(sys.stdout, sys.stderr)
+            ctx.exit(0)
+        return result
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(hil.__version__, prog_name="hil")
 def group() -> None:
     """Hardware-in-the-loop tests for NVIDIA GPUs in Thunderbolt / USB4 enclosures."""
@@ -24,20 +40,32 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; an error of ours is one clear message and an exit code, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files, and what devices and tests say, need not be UTF-8.
+        sys.stdout.reconfigure(errors="replace")
     try:
         group.main(args=arguments, prog_name="hil")
     except UsageError as error:
         _complain(error, USAGE)
     except HilError as error:
         _complain(error, FAILED)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; let the interpreter's own flush at exit stay quiet too.
-        sys.stdout = None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _silence(sys.stdout)
+        _complain(f"the output cannot be written: {error.strerror or error}", FAILED)
 
 
-def _complain(error: HilError, code: int) -> None:
+def _complain(error: HilError | str, code: int) -> None:
     click.echo(f"hil: {error}", err=True)
     sys.exit(code)
+
+
+def _silence(*streams: TextIO | None) -> None:
+    """Let what the interpreter still flushes at its end go nowhere: it would complain again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in filter(None, streams):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _bench(function: Any) -> Any:
@@ -127,7 +155,7 @@ def _series(function: Any) -> Any:
             ),
             click.option("--bench", help="Series of this bench only."),
             click.option("--device", help="Of this device id only."),
-            click.option("--metric", help="Of this metric only: bandwidth, latency, …"),
+            click.option("--metric", help="Of this metric only: bandwidth, latency p50, …"),
             click.option("--direction", help="Of this direction only: H2D, D2H, D2D, …"),
             click.option("--size", "nbytes", type=int, help="Of copies of so many bytes only."),
             click.option("--simulated/--real", default=None, help="Of simulated, or of real benches only."),
@@ -154,9 +182,9 @@ def history_list(path: Path | None, *, as_json: bool, **wanted: Any) -> None:
 
 @history_group.command("show", short_help="Show nights, changes, and what came with them.")
 @_series
-@click.option("--nights", type=click.IntRange(1), default=60, show_default=True, help="How many of the last.")
+@click.option("--nights", type=click.IntRange(1), help="How many of the last (default: 60; with --json all).")
 @_json
-def history_show(path: Path | None, *, nights: int, as_json: bool, **wanted: Any) -> None:
+def history_show(path: Path | None, *, nights: int | None, as_json: bool, **wanted: Any) -> None:
     """The nights of series, their changes, and what changed on the bench with them."""
     from hil.cli.history import show_series  # noqa: PLC0415
 
@@ -165,24 +193,33 @@ def history_show(path: Path | None, *, nights: int, as_json: bool, **wanted: Any
 
 @history_group.command("accept", short_help="Let a change be the new normal.")
 @_series
-@click.option("--since", type=click.DateTime(), required=True, help="First night of the new baseline (local time).")
+@click.option(
+    "--since",
+    required=True,
+    metavar="NIGHT",
+    help="First night of the new baseline, by the date on which it begins (at noon); or a moment: '2026-05-03 18:30'.",
+)
 @click.option("--reason", required=True, help="Why it is accepted; kept with it.")
+@click.option("--all", "everything", is_flag=True, help="All series of the file, where none are chosen.")
 @_json
-def history_accept(path: Path | None, *, since: datetime, reason: str, as_json: bool, **wanted: Any) -> None:
+def history_accept(
+    path: Path | None, *, since: str, reason: str, everything: bool, as_json: bool, **wanted: Any
+) -> None:
     """Accept a change: what came before --since is no reference any more."""
     from hil.cli.history import accept  # noqa: PLC0415
 
-    accept(path, wanted, since=since, reason=reason, as_json=as_json)
+    accept(path, wanted, since=since, reason=reason, everything=everything, as_json=as_json)
 
 
 @history_group.command("export", short_help="Write series as JSON lines.")
 @click.argument("target", type=click.Path(path_type=Path), required=False)
 @_series
-def history_export(path: Path | None, target: Path | None, **wanted: Any) -> None:
+@click.option("--force", is_flag=True, help="Replace TARGET if it is there already.")
+def history_export(path: Path | None, target: Path | None, *, force: bool, **wanted: Any) -> None:
     """Write series as JSON lines to TARGET (default: standard output); TARGET.parquet makes a table."""
     from hil.cli.history import export  # noqa: PLC0415
 
-    export(path, wanted, target)
+    export(path, wanted, target, force=force)
 
 
 def _file(function: Any) -> Any:
@@ -261,6 +298,8 @@ def report_command(
         return
     if allure_history is not None or install:
         raise UsageError("--allure-history and --install go with --allure RESULTS")
+    if how["as_markdown"] and how["as_json"]:
+        raise UsageError("--markdown and --json: only one of them can be printed, leave out the other")
     from hil.cli.report import report  # noqa: PLC0415
 
     report(records, history, out, **how)

@@ -20,6 +20,8 @@ from hil.history import open_history
 from hil.sim.scenario import Scenario, load
 
 SCENARIO: Final = "demo"
+MARK: Final = ".hil-demo"
+"""File that tells a demonstration's folder from a lab's, whose records and history may have the same names."""
 LIMIT: Final = 120.0
 """Real seconds without any night that comes to its end, after which they are given up; one takes about one."""
 
@@ -34,7 +36,7 @@ def demonstrate(out: Path, *, nights: int | None, jobs: int | None, show: bool) 
         show: open the page in a browser.
 
     Raises:
-        UsageError: the folder cannot be written, or holds something else.
+        UsageError: the folder cannot be written, or holds what no demonstration wrote.
         BenchFault: a night could not be run.
 
     """
@@ -61,12 +63,14 @@ def demonstrate(out: Path, *, nights: int | None, jobs: int | None, show: bool) 
 def _cleared(out: Path) -> tuple[Path, Path]:
     """Folder for records and path of the history, without what an earlier demonstration left."""
     records, history = out / "records", out / "history.db"
-    known = {"records", "index.html", *(f"history.db{end}" for end in ("", "-wal", "-shm"))}
+    own = {MARK, "records", "index.html", *(f"history.db{end}" for end in ("", "-wal", "-shm"))}
     try:
-        others = sorted(path.name for path in out.iterdir() if path.name not in known) if out.exists() else []
-        if others:
+        out.mkdir(parents=True, exist_ok=True)
+        there = {path.name for path in out.iterdir()}
+        if others := sorted(there - own if MARK in there else there):
             raise UsageError(f"--out {out}: holds {others[0]}, which no demonstration wrote; name a new folder")
-        records.mkdir(parents=True, exist_ok=True)
+        (out / MARK).write_text("`hil demo` wrote this folder, and replaces what it holds.\n", encoding="utf-8")
+        records.mkdir(exist_ok=True)
         for path in [*records.glob("*.jsonl"), *out.glob("history.db*")]:
             path.unlink()
     except OSError as error:

@@ -108,15 +108,19 @@ def _parameters(model: type[Trigger], known: set[str]) -> Iterator[str]:
             continue
         one = _parameter(name, field)
         default = "none" if one["default"] is None else one["default"]
-        yield f"      {name}={default}  {one['type']}{_range(one)}: {one['description']}"
+        yield f"      {name}={default}  {one['type']}{_range(one, field)}: {one['description']}"
 
 
-def _range(one: dict[str, Any]) -> str:
-    match one["minimum"], one["maximum"]:
+def _range(one: dict[str, Any], field: FieldInfo) -> str:
+    """As words; a bound that is refused itself is told as such."""
+    lowest, highest = one["minimum"], one["maximum"]
+    above = "above " if _bound(field, "gt") is not None else ""
+    below = "below " if _bound(field, "lt") is not None else ""
+    match lowest, highest:
         case None, None:
             return ""
-        case lowest, None:
-            return f" from {lowest}"
-        case None, highest:
-            return f" up to {highest}"
-    return f" {one['minimum']} … {one['maximum']}"
+        case _, None:
+            return f" {above or 'from '}{lowest}"
+        case None, _:
+            return f" {below or 'up to '}{highest}"
+    return f" {above}{lowest} … {below}{highest}"

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from statistics import median
+from time import time as now
 from typing import Any
 
 import click
 
+from hil.cli.whole_file import replaced
 from hil.errors import UsageError
 from hil.history import History, Key, Verdict, judge_series, open_history
+from hil.history.cusum import SHORTEST
 from hil.history.exchange import merge, open_text, read_lines, write_lines
 from hil.history.place import history_path
+from hil.history.series import NOON
+from hil.history.verdict import DAY
 from hil.history.words import change_sentence, quantity
 from hil.model import size_text
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 60
-"""Nights in a line of bars."""
+"""Nights in a line of bars, and of those that are shown unasked."""
 
 
 def chosen(history: History, wanted: Mapping[str, Any]) -> list[Key]:
@@ -36,8 +42,11 @@ def chosen(history: History, wanted: Mapping[str, Any]) -> list[Key]:
     found = history.series(**given)
     if not found:
         asked = ", ".join(f"{name} = {value}" for name, value in given.items()) or "any"
-        benches = ", ".join(sorted({key.bench for key in history.series()})) or "none"
-        raise UsageError(f"history {history.path}: no series with {asked}; benches in it: {benches}")
+        known = history.series()
+        strange = [name for name, value in given.items() if all(getattr(key, name) != value for key in known)]
+        what = strange[0] if strange else "bench"
+        there = ", ".join(sorted({str(getattr(key, what)) for key in known})) or "none"
+        raise UsageError(f"history {history.path}: no series with {asked}; in it there is {what} = {there}")
     return found
 
 
@@ -46,7 +55,7 @@ def list_series(path: Path | None, wanted: Mapping[str, Any], *, as_json: bool) 
     with open_history(history_path(path), must_exist=True) as history:
         verdicts = [judge_series(history, key) for key in chosen(history, wanted)]
     if as_json:
-        click.echo(json.dumps({"series": [_facts(verdict, points=False) for verdict in verdicts]}, indent=2))
+        click.echo(json.dumps({"series": [_facts(verdict) for verdict in verdicts]}, indent=2))
         return
     shown: tuple[str, str] | None = None
     width = max((len(_name(verdict.key)) for verdict in verdicts), default=0)
@@ -59,16 +68,20 @@ def list_series(path: Path | None, wanted: Mapping[str, Any], *, as_json: bool) 
         click.echo(f"  {_name(key):{width}} {len(verdict.nights):4} nights  {last:>12}  {_status(verdict)}")
 
 
-def show_series(path: Path | None, wanted: Mapping[str, Any], *, nights: int, as_json: bool) -> None:
-    """Print the last `nights` nights of each series, and its changes."""
+def show_series(path: Path | None, wanted: Mapping[str, Any], *, nights: int | None, as_json: bool) -> None:
+    """Print the last `nights` nights of each series (without: a line of them, or as JSON all), and its changes."""
     with open_history(history_path(path), must_exist=True) as history:
         verdicts = [judge_series(history, key) for key in chosen(history, wanted)]
     if as_json:
-        click.echo(json.dumps({"series": [_facts(verdict, points=True) for verdict in verdicts]}, indent=2))
+        click.echo(
+            json.dumps(
+                {"series": [_facts(verdict, last=nights or len(verdict.nights)) for verdict in verdicts]}, indent=2
+            )
+        )
         return
     for verdict in verdicts:
         click.echo(verdict.key.label())
-        last = verdict.nights[-nights:]
+        last = verdict.nights[-(nights or _WIDTH) :]
         for start in range(0, len(last), _WIDTH):
             row = last[start : start + _WIDTH]
             click.echo(f"  {row[0].date}  {_bars([night.value for night in row], [n.value for n in last])}")
@@ -81,36 +94,73 @@ def show_series(path: Path | None, wanted: Mapping[str, Any], *, nights: int, as
         click.echo(f"  {_status(verdict)}")
 
 
-def accept(path: Path | None, wanted: Mapping[str, Any], *, since: datetime, reason: str, as_json: bool) -> None:
-    """Start a new baseline at `since` in each series."""
+def accept(
+    path: Path | None, wanted: Mapping[str, Any], *, since: str, reason: str, everything: bool, as_json: bool
+) -> None:
+    """Start a new baseline at `since`, a night or a moment, in each series.
+
+    Raises:
+        UsageError: `since` or `reason` says nothing; there is no such series; or many series of which none were
+            chosen, and `everything` was not said either.
+
+    """
+    begin = _moment(since)
+    if begin.timestamp() > now() + DAY:
+        raise UsageError(f"--since: {since!r} is yet to come; expected a night that has begun, or tonight")
     if not reason.strip():
         raise UsageError("--reason: empty; expected why the change is accepted")
     with open_history(history_path(path), must_exist=True) as history:
         keys = chosen(history, wanted)
-        count = history.accept(keys, since=since.timestamp(), reason=reason)
+        if len(keys) > 1 and not everything and not any(value is not None for value in wanted.values()):
+            benches = ", ".join(sorted({key.bench for key in keys}))
+            raise UsageError(
+                f"history {history.path}: which of its {len(keys)} series (of {benches})? "
+                "Choose with --bench, --device, --metric, --direction or --size, or give --all"
+            )
+        count = history.accept(keys, since=begin.timestamp(), reason=reason)
     if as_json:
-        click.echo(json.dumps({"accepted": count, "since": since.isoformat(), "reason": reason}, indent=2))
+        click.echo(json.dumps({"accepted": count, "since": begin.isoformat(), "reason": reason}, indent=2))
         return
-    click.echo(f"{count} series: a new baseline from {since:%Y-%m-%d %H:%M} on ({reason})")
+    click.echo(f"{count} series: a new baseline from {begin:%Y-%m-%d %H:%M} on ({reason})")
 
 
-def export(path: Path | None, wanted: Mapping[str, Any], target: Path | None) -> None:
-    """Write series as JSON lines to `target`, or (``.parquet``) as a table of points; `None` = standard output."""
+def _moment(text: str) -> datetime:
+    """The beginning of a night that is given as its date, as all else names it; or the moment itself. Local time."""
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time()) + NOON
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"--since: {text!r}; expected a night, as 2026-05-03 (it begins at noon), "
+            "or a moment, as '2026-05-03 18:30'"
+        ) from None
+
+
+def export(path: Path | None, wanted: Mapping[str, Any], target: Path | None, *, force: bool) -> None:
+    """Write series as JSON lines to `target`, or (``.parquet``) as a table of points; `None` = standard output.
+
+    Raises:
+        UsageError: `target` is there already, and not `force`, or it is the history itself; it cannot be written.
+
+    """
     with open_history(history_path(path), must_exist=True) as history:
         keys = chosen(history, wanted)
         if target is None:
             write_lines(history, keys, sys.stdout)
             return
-        if target.suffix == ".parquet":
-            from hil.history.parquet import write_table  # noqa: PLC0415  (an extra)
+        if target.exists() and target.samefile(history.path):
+            raise UsageError(f"{target} is the history itself: give another name")
+        if target.exists() and not force:
+            raise UsageError(f"{target} is there already: give another name, or --force to replace it")
+        with replaced(target) as half:
+            if target.suffix == ".parquet":
+                from hil.history.parquet import write_table  # noqa: PLC0415  (an extra)
 
-            count = write_table(history, keys, target)
-        else:
-            try:
-                with target.open("w", encoding="utf-8") as out:
+                count = write_table(history, keys, half)
+            else:
+                with half.open("w", encoding="utf-8") as out:
                     count = write_lines(history, keys, out)
-            except OSError as error:
-                raise UsageError(f"{target}: {error.strerror or error}") from error
     click.echo(f"{target}: {count} points of {len(keys)} series")
 
 
@@ -142,7 +192,7 @@ def _name(key: Key) -> str:
 
 def _status(verdict: Verdict) -> str:
     if verdict.status == "too few":
-        return f"too few nights to judge (20 needed, {len(verdict.nights)} there)"
+        return f"too few nights to judge ({SHORTEST} needed, {len(verdict.reference())} of its baseline there)"
     if verdict.change is None:
         return "steady"
     return f"{verdict.status} since {verdict.change.since.date} ({100 * verdict.change.share:+.1f} %)"
@@ -154,7 +204,7 @@ def _bars(values: Sequence[float], scale: Sequence[float]) -> str:
     return "".join(_BARS[min(int((value - low) / span * len(_BARS)), len(_BARS) - 1)] for value in values)
 
 
-def _facts(verdict: Verdict, *, points: bool) -> dict[str, Any]:
+def _facts(verdict: Verdict, *, last: int = 0) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "key": asdict(verdict.key),
         "nights": len(verdict.nights),
@@ -172,6 +222,6 @@ def _facts(verdict: Verdict, *, points: bool) -> dict[str, Any]:
             for change in verdict.changes
         ],
     }
-    if points:
-        facts["values"] = [{"night": night.date, "value": night.value} for night in verdict.nights]
+    if last:
+        facts["values"] = [{"night": night.date, "value": night.value} for night in verdict.nights[-last:]]
     return facts

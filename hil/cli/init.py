@@ -13,8 +13,9 @@ from hil.bench import roster
 from hil.bench.file import ALIAS_LENGTH, RESERVED
 from hil.bench.template import bench_file
 from hil.cli.target import Target, opened
+from hil.cli.whole_file import write_whole
 from hil.discovery import discover
-from hil.errors import BenchFault, UsageError
+from hil.errors import UsageError
 from hil.hosts.selection import BenchKind, Selection, parse
 from hil.model import Inventory, gpu_aliases, slug
 
@@ -23,14 +24,16 @@ def write(path: Path, bench: str, *, force: bool, as_json: bool = False) -> None
     """Write the bench file `path` for the bench named `bench`, and say what it lists.
 
     Raises:
-        UsageError: there is no such bench, or `path` is there already and `force` was not given.
-        BenchFault: the bench cannot be looked at, or `path` cannot be written.
+        UsageError: there is no such bench, `path` is there already and `force` was not given, or it cannot be written.
+        BenchFault: the bench cannot be looked at.
 
     """
     if path.suffix != ".toml":
         raise UsageError(f"{path}: the name of a bench file ends in .toml, so that --bench takes it for one")
     if path.exists() and not force:
         raise UsageError(f"{path} is there already: give another name, or --force to replace it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
     with opened(parse(bench)) as target:
         inventory = discover(target.host)
     names = _aliases(target, inventory)
@@ -38,10 +41,7 @@ def write(path: Path, bench: str, *, force: bool, as_json: bool = False) -> None
     text = bench_file(
         name=name, host=_host(target, path.parent), inventory=inventory, aliases=names, path=os.fspath(path)
     )
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BenchFault(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_whole(path, text)
     if as_json:
         devices = [{"alias": alias, "id": device} for device, alias in sorted(names.items(), key=lambda item: item[1])]
         click.echo(json.dumps({"file": os.fspath(path), "bench": name, "devices": devices}, indent=2))

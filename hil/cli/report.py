@@ -12,9 +12,10 @@ from typing import Any
 
 import click
 
+from hil.cli.whole_file import write_whole
 from hil.errors import UsageError
 from hil.history import Verdict, open_history
-from hil.history.place import history_path
+from hil.history.place import VARIABLE, history_path
 from hil.report.contents import contents
 from hil.report.digest import markdown
 from hil.report.lines import judged
@@ -73,7 +74,9 @@ def gather(places: Sequence[Path], history: Path | None) -> Found:
     notes = [*loaded.complaints, *filter(None, map(_without_records, places))]
     verdicts: list[Verdict] = []
     path = history_path(history)
-    if history is not None or path.exists():
+    # A file that somebody has named is missed; "none" is pytest's word for no file.
+    named = history is not None or os.environ.get(VARIABLE, "none") not in ("", "none")
+    if named or path.exists():
         try:
             with open_history(path, must_exist=True) as opened:
                 verdicts = judged(opened)
@@ -102,13 +105,12 @@ def write(found: Found, out: Path) -> Path:
     """
     made = datetime.now(UTC).astimezone().isoformat(timespec="minutes")
     text = build(contents(found.loaded.visits, found.verdicts, found.notes, made=made))
-    page, half = out / PAGE, out / f".{PAGE}.{os.getpid()}"
+    page = out / PAGE
     try:
         out.mkdir(parents=True, exist_ok=True)
-        half.write_text(text, encoding="utf-8")
-        half.replace(page)
     except OSError as error:
         raise UsageError(f"{page} cannot be written: {error.strerror or error}") from error
+    write_whole(page, text)
     return page
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from hil.errors import UsageError
 from hil.history.series import KEY_FIELDS, Key, Point
-from hil.history.store import History
+from hil.history.store import Acceptance, History
 
 FORMAT: Final = 1
 _HEAD: Final = "hil_history"
 _POINT: Final = ("time", "value", "spread", "samples", "run", "context")
+_ACCEPTANCE: Final = ("since", "reason", "made")
 BATCH: Final = 5000
 """Points a transaction."""
 
@@ -55,7 +56,7 @@ def read_lines(history: History, lines: Iterable[str], source: str) -> tuple[int
                 batch.append((key, fact))
                 seen += 1
             else:
-                accepted.append((key, float(fact["since"]), str(fact["reason"])))
+                accepted.append((key, fact.since, fact.reason))
             if len(batch) >= BATCH:
                 new += history.add(batch)
                 batch.clear()
@@ -78,7 +79,7 @@ def merge(into: History, other: History) -> tuple[int, int]:
     return seen, new
 
 
-def _parsed(lines: Iterable[str], source: str) -> Iterator[tuple[Key, Point | Mapping[str, Any]]]:
+def _parsed(lines: Iterable[str], source: str) -> Iterator[tuple[Key, Point | Acceptance]]:
     found = _objects(lines, source)
     where, head = next(found, (source, {}))
     if head.get(_HEAD) != FORMAT:
@@ -92,7 +93,7 @@ def _parsed(lines: Iterable[str], source: str) -> Iterator[tuple[Key, Point | Ma
         elif "point" in fact:
             yield key, _point(fact["point"], where)
         elif "accepted" in fact:
-            yield key, fact["accepted"]
+            yield key, _acceptance(fact["accepted"], where)
         else:
             raise UsageError(f"{where}: keys {', '.join(fact)}; expected series, point or accepted")
 
@@ -123,11 +124,23 @@ def _key(facts: Any, where: str) -> Key:
 def _point(facts: Any, where: str) -> Point:
     if not isinstance(facts, dict) or set(facts) != set(_POINT):
         raise UsageError(f"{where}: point = {str(facts)[:80]}; expected the keys {', '.join(_POINT)}")
+    context = facts["context"]
+    if not isinstance(context, dict) or not all(isinstance(value, str) for value in context.values()):
+        raise UsageError(f"{where}: point: context = {str(context)[:80]}; expected texts by name")
     try:
-        samples = tuple(float(sample) for sample in facts["samples"])
-        return Point(**{**facts, "samples": samples})
+        numbers = {name: float(facts[name]) for name in ("time", "value", "spread")}
+        return Point(**{**facts, **numbers, "samples": tuple(float(sample) for sample in facts["samples"])})
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where}: point: {error}") from error
+
+
+def _acceptance(facts: Any, where: str) -> Acceptance:
+    if not isinstance(facts, dict) or set(facts) != set(_ACCEPTANCE):
+        raise UsageError(f"{where}: accepted = {str(facts)[:80]}; expected the keys {', '.join(_ACCEPTANCE)}")
+    try:
+        return Acceptance(since=float(facts["since"]), reason=str(facts["reason"]), made=float(facts["made"]))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: accepted: {error}") from error
 
 
 def open_text(path: Path) -> TextIO:
@@ -138,6 +151,6 @@ def open_text(path: Path) -> TextIO:
 
     """
     try:
-        return path.open(encoding="utf-8")
+        return path.open(encoding="utf-8", errors="replace")  # what is no text is no JSON either, and told by its line
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hil.errors import NotSupported, UsageError
+from hil.errors import NotSupported
 from hil.history.series import Key
 from hil.history.store import History
 
@@ -20,14 +20,14 @@ def write_table(history: History, keys: Iterable[Key], path: Path) -> int:
 
     Raises:
         NotSupported: pyarrow is not installed.
-        UsageError: `path` cannot be written.
+        OSError: `path` cannot be written.
 
     """
     try:
         import pyarrow as pa  # noqa: PLC0415  (an extra)
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
-        raise NotSupported(f"{path}: Parquet needs `pip install 'hil[parquet]'`; .jsonl needs nothing") from error
+        raise NotSupported("Parquet needs `pip install 'hil[parquet]'`; .jsonl needs nothing") from error
     rows: list[dict[str, Any]] = [
         {
             **asdict(key),
@@ -59,8 +59,5 @@ def write_table(history: History, keys: Iterable[Key], path: Path) -> int:
             ("context", pa.map_(pa.string(), pa.string())),
         ]
     )
-    try:
-        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
-    except OSError as error:
-        raise UsageError(f"{path}: {error}") from error
+    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return len(rows)

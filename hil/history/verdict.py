@@ -70,8 +70,9 @@ class Verdict:
 
     @property
     def change(self) -> Change | None:
-        """The latest."""
-        return self.changes[-1] if self.changes else None
+        """The one that `status` speaks of: the latest, or the latest for the worse where there is any."""
+        worse = [change for change in self.changes if not change.better]
+        return (worse or self.changes or (None,))[-1]
 
     def reference(self) -> list[float]:
         """Values of the nights that tonight's is held against, oldest first."""
