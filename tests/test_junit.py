@@ -1,5 +1,6 @@
 """The JUnit file is a whole document after every test."""
 
+import os
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -26,6 +27,18 @@ def test_every_state_of_the_file_is_a_whole_document(tmp_path):
     assert counts == [0, 1, 2, 3]
     assert [len(root.findall(f".//{tag}")) for tag in ("failure", "error", "skipped")] == [1, 1, 1]
     assert root.find(".//failure").text == "long\ntext"
+
+
+def test_what_the_disk_takes_in_parts_is_a_whole_document(tmp_path, monkeypatch):
+    whole = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, at: whole(file, data[:7], at))
+
+    written, path = journal(tmp_path)
+    for name in ("a", "b"):
+        written.add(Case(classname="suites.a", name=name, seconds=0.25, outcome="passed"))
+    written.close()
+
+    assert [case.get("name") for case in ET.parse(path).findall(".//testcase")] == ["a", "b"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,96 @@ def test_what_was_torn_off_is_gone_when_the_run_goes_on(tmp_path):
     write(tmp_path / "r", append=True, tests=("d",)).close()
 
     assert [test.test for test in record.read(tmp_path / "r").tests] == ["a", "b", "d"]
+
+
+def test_what_the_disk_takes_in_parts_is_whole(tmp_path, monkeypatch):
+    whole = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: whole(file, data[:7]))
+
+    write(tmp_path / "r").end(End(ended="now", exit=0))
+
+    found = record.read(tmp_path / "r")
+    assert ([test.test for test in found.tests], found.finished, found.lost) == (["a", "b"], True, ())
+
+
+def spoiled(path: Path, number: int, **facts) -> None:
+    """Put `facts` into one line of a record, or, where there are none, no JSON at all."""
+    lines = path.read_text().splitlines()
+    lines[number - 1] = json.dumps(json.loads(lines[number - 1]) | facts) if facts else lines[number - 1][:-9]
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_a_line_that_cannot_be_read_costs_that_test_and_no_other(tmp_path):
+    write(tmp_path / "r", tests=("a", "b", "c")).end(End(ended="now", exit=2))
+    spoiled(tmp_path / "r", 5)
+    spoiled(tmp_path / "r", 7, seconds=float("nan"))
+
+    found = record.read(tmp_path / "r")
+
+    assert [test.test for test in found.tests] == ["a"]
+    assert (found.end.exit, found.cut_off) == (2, {})
+    first, second = found.lost
+    assert first.startswith("line 5: ")
+    assert second == "line 7: `seconds` is NaN; expected a finite number"
+
+
+def test_a_run_goes_on_with_the_test_whose_line_was_lost(tmp_path):
+    write(tmp_path / "r", under_way="c").close()
+    spoiled(tmp_path / "r", 3)
+    assert [test.test for test in record.read(tmp_path / "r").tests] == ["b"]
+
+    write(tmp_path / "r", append=True, tests=("a", "c")).end(End(ended="now", exit=0))
+
+    found = record.read(tmp_path / "r")
+    assert ([test.test for test in found.tests], found.finished, found.cut_off) == (["b", "a", "c"], True, {})
+
+
+@pytest.mark.parametrize(
+    ("number", "facts", "complaint"),
+    [
+        (2, {"at": "1"}, '`at` is "1"; expected a finite number'),
+        (2, {"epochs": 1.5}, "`epochs` is 1.5; expected a whole number"),
+        (3, {"test": ["a"]}, '`test` is ["a"]; expected a text'),
+        (3, {"device": 7}, "`device` is 7; expected a text or null"),
+        (3, {"seconds": True}, "`seconds` is true; expected a finite number"),
+        (3, {"seconds": 10**400}, f"`seconds` is {'1' + 58 * '0'}…; expected a finite number"),
+        (3, {"evidence": ["abc"]}, '`evidence` is ["abc"]; expected a list of objects'),
+        (3, {"markers": "driver"}, '`markers` is "driver"; expected a list of texts'),
+        (4, {"exit": "0"}, '`exit` is "0"; expected a whole number'),
+        (4, {"struck": {"bit-flip": None}}, '`struck` is {"bit-flip": null}; expected an object of whole numbers'),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_its_line(tmp_path, number, facts, complaint):
+    write(tmp_path / "r", tests=("a",)).end(End(ended="now", exit=0))
+    spoiled(tmp_path / "r", number, **facts)
+    assert record.read(tmp_path / "r").lost == (f"line {number}: {complaint}",)
+
+
+@pytest.mark.parametrize(
+    ("facts", "complaint"),
+    [
+        ({"bench": {}}, "`bench` is {}; expected a text"),
+        ({"simulated": "no"}, '`simulated` is "no"; expected true or false'),
+        ({"context": ["a"]}, '`context` is ["a"]; expected an object'),
+        ({"devices": ["a"]}, '`devices` is ["a"]; expected an object of objects'),
+        ({"devices": {"a": "b"}}, '`devices` is {"a": "b"}; expected an object of objects'),
+    ],
+)
+def test_a_beginning_with_a_value_of_another_type_is_no_record(tmp_path, facts, complaint):
+    write(tmp_path / "r").close()
+    spoiled(tmp_path / "r", 1, **facts)
+    for read in (record.read, record.read_head):
+        with pytest.raises(UsageError) as caught:
+            read(tmp_path / "r")
+        assert str(caught.value).endswith(f"line 1: {complaint}")
+
+
+@pytest.mark.parametrize("outcome", [None, 7, ["passed"]])
+def test_a_test_that_ended_nobody_knows_how_is_kept_as_unknown(tmp_path, outcome):
+    write(tmp_path / "r", tests=("a",)).close()
+    spoiled(tmp_path / "r", 3, outcome=outcome)
+    found = record.read(tmp_path / "r")
+    assert ([test.outcome for test in found.tests], found.lost) == (["unknown"], ())
 
 
 @settings(max_examples=60, deadline=None)

@@ -233,22 +233,61 @@ def test_a_folder_that_is_not_there_is_one_message(tmp_path):
         stage(tmp_path / "none", tmp_path)
 
 
+def run(*starts: int) -> str:
+    return json.dumps({"testResults": {f"test {number}": {"start": start} for number, start in enumerate(starts)}})
+
+
 def test_the_history_loses_half_lines_and_the_same_run(tmp_path):
-    path = tmp_path / "history.jsonl"
-    runs = [json.dumps({"testResults": {"h": {"start": start}}}) for start in (1, 5)]
-    path.write_text("\n".join([*runs, '{"half', ""]))
+    path, tidy = tmp_path / "history.jsonl", tmp_path / "tidy.jsonl"
+    before = "\n".join([run(1), run(5), '{"half', ""])
+    path.write_text(before)
 
-    notes = tidy_history(path, {5})
+    notes = tidy_history(path, {5}, tidy)
 
-    assert path.read_text() == runs[0] + "\n"
+    assert path.read_text() == before
+    assert tidy.read_text() == run(1) + "\n"
     assert notes == (f"left out of the history {path}: 1 lines that are not whole",)
-    assert tidy_history(path, {5}) == ()
+    assert tidy_history(tidy, {5}, path) == ()
+
+
+def test_a_run_that_was_still_going_on_is_the_same_run(tmp_path):
+    (path := tmp_path / "history.jsonl").write_text(run(5) + "\n")
+    assert tidy_history(path, {5, 6}, tmp_path / "tidy.jsonl") == ()
+    assert (tmp_path / "tidy.jsonl").read_text() == ""
 
 
 def test_a_history_that_is_none_needs_no_tidying(tmp_path):
-    assert tidy_history(tmp_path / "none", {5}) == ()
+    assert tidy_history(tmp_path / "none", {5}, tmp_path / "tidy") == ()
+    assert not (tmp_path / "tidy").exists()
+    (tmp_path / "empty").write_text("\n")
+    assert tidy_history(tmp_path / "empty", {5}, tmp_path / "tidy") == ()
     with pytest.raises(UsageError, match="cannot be used"):
-        tidy_history(tmp_path, {5})
+        tidy_history(tmp_path, {5}, tmp_path / "tidy")
+
+
+@pytest.mark.parametrize("text", ["[lab]\nname = 1\n", '{"record": 1}\n{"test": "a"}\n'])
+def test_a_file_that_is_no_history_is_refused_and_left_as_it_was(program, results, tmp_path, text):
+    program()
+    (path := tmp_path / "lab.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"lab\.toml is no history of Allure: none of its 2 lines is a run"):
+        build_allure(results, tmp_path / "out", lambda: find(install=False), history=path)
+    assert path.read_text() == text
+
+
+def test_nights_that_are_still_in_the_folder_keep_their_lines(results, tmp_path):
+    for night in (1, 2, 3):
+        for test in ("a", "b") if night < 3 else ("a",):
+            told = {"historyId": test, "start": 10 * night + ord(test)}
+            (results / f"{night}{test}-result.json").write_text(json.dumps(told))
+    (into := tmp_path / "into").mkdir()
+    starts = stage(results, into).starts
+    path, tidy = tmp_path / "history.jsonl", tmp_path / "tidy.jsonl"
+    path.write_text("".join(f"{run(*began)}\n" for began in [(107, 108), (117, 118), (127, 118)]))
+
+    tidy_history(path, starts, tidy)
+
+    assert starts == {5, 118, 127}
+    assert tidy.read_text() == f"{run(107, 108)}\n{run(117, 118)}\n"
 
 
 # The program
@@ -318,6 +357,28 @@ def test_an_installation_without_the_package_is_noticed(program):
         find(install=True)
 
 
+NPM = """#!/bin/sh
+mkdir -p node_modules/allure
+/bin/cp package.json package-lock.json node_modules/
+echo '{"version": "VERSION"}' > node_modules/allure/package.json
+"""
+
+
+def test_an_installation_that_is_cut_off_is_none(program):
+    npm = program(installed="2.0.0") / "npm"
+    npm.write_text(NPM.replace("VERSION", version()).replace("mkdir", "/bin/mkdir") + "exit 1\n")
+    npm.chmod(0o755)
+    with pytest.raises(BenchFault, match="exit code 1"):
+        find(install=True)
+    with pytest.raises(UsageError, match="is not installed"):
+        find(install=False)
+    npm.write_text(npm.read_text().replace("exit 1", "exit 0"))
+    assert find(install=True) == find(install=False)
+    home = allure_program.home()
+    assert [path.name for path in home.iterdir()] == ["node_modules"]
+    assert (home / "node_modules" / "package-lock.json").exists()
+
+
 def test_the_pinned_package_names_no_registry():
     lock = (ROOT / "reports" / "package-lock.json").read_text()
     assert "resolved" not in lock
@@ -353,6 +414,15 @@ def test_a_program_that_fails_is_told_with_its_last_words(program, results, tmp_
     with pytest.raises(BenchFault, match=r"exit code 3:\n  it broke in the middle"):
         build_allure(results, tmp_path / "out", lambda: find(install=False))
     assert not (tmp_path / "out" / PAGE).exists()
+
+
+def test_a_program_that_fails_leaves_the_history_as_it_was(program, results, tmp_path):
+    program()
+    (results / "environment.properties").write_text("Bench=break\n")
+    (path := tmp_path / "history.jsonl").write_text(run(1) + "\n" + run(5) + "\n")
+    with pytest.raises(BenchFault):
+        build_allure(results, tmp_path / "out", lambda: find(install=False), history=path)
+    assert path.read_text() == run(1) + "\n" + run(5) + "\n"
 
 
 def test_a_place_that_cannot_be_written_is_one_message(program, results, tmp_path):

@@ -266,6 +266,24 @@ def test_buttons_of_what_changed_lead_to_its_tests_and_its_line(shown):
     assert "night of" in shown.execute_script("return document.activeElement.innerText")
 
 
+def test_a_test_outside_any_folder_is_found_and_outcomes_are_in_the_order_of_the_summary(driver, tmp_path):
+    (records := tmp_path / "records").mkdir()
+    root = replace(finished(outcome="failed", message="why"), test="test_root.py::test_a", markers=("folder",))
+    record(records, 0, finished("test_b"), finished("test_c", "skipped"), root)
+    found = contents(load(record_files([records])).visits, [], [], made="2026-05-01T08:00+00:00")
+    (tmp_path / "index.html").write_text(build(found), encoding="utf-8")
+    shown = opened(driver, tmp_path / "index.html")
+
+    shown.execute_script("document.querySelector('.card.failed button').click()")
+
+    assert "lab · folder · night of" in shown.execute_script("return document.activeElement.innerText")
+    badges = shown.execute_script(
+        "return [...document.querySelectorAll('table.stack td:last-child .badge')].map((one) => one.innerText)"
+    )
+    assert badges == ["1 failed", "1 skipped", "1 passed"]
+    assert complaints(shown) == []
+
+
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_a_small_screen_needs_no_sideways_scrolling(shown, width):
     sized(shown, width, 800)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
-from report_rig import DEVICE, KEY, date, finished, history, record, steady
+from report_rig import DEVICE, KEY, NO_TEST, date, finished, history, record, steady
 
-from hil.history import open_history
+from hil.history import Point, open_history
 from hil.report.digest import LINES, markdown
 from hil.report.lines import judged
 from hil.report.morning import mornings
@@ -67,6 +68,67 @@ def test_a_bench_that_did_not_run_or_did_not_finish_makes_a_night_bad(tmp_path):
     assert {item.kind for item in morning.items} == {"missing", "cut off", "broken"}
     assert "1 bench did not run" in morning.headline
     assert "1 cut off" in morning.headline
+
+
+def test_a_bench_that_could_not_be_put_back_makes_a_night_bad_though_all_passed(tmp_path):
+    record(tmp_path, 0, finished(outcome="failed"), name="first.jsonl")
+    record(tmp_path, 0, code=1, name="second.jsonl")
+    (morning,) = told(tmp_path)
+    assert morning.headline == "NOT good: 1 bench not restored, 1 passed, 1 bench ran"
+    (item,) = [one for one in morning.items if one.bad]
+    assert (item.kind, item.bench, item.since) == ("not restored", "lab", date(0))
+    assert "exit code 1" in item.sentence
+
+
+def test_an_exit_code_that_a_failed_test_explains_is_not_told_twice(tmp_path):
+    record(tmp_path, 0, finished(outcome="failed"))
+    assert [item.kind for item in told(tmp_path)[0].items] == ["failed"]
+
+
+def test_a_night_on_which_a_bench_ran_no_test_is_not_known(tmp_path):
+    record(tmp_path, 0, code=NO_TEST, bench="idle")
+    assert told(tmp_path)[0].headline == "not known: 1 bench ran no test, 1 bench ran"
+    record(tmp_path, 0, bench="lab")
+    (morning,) = told(tmp_path)
+    assert not morning.good
+    assert morning.headline == "not known: 1 bench ran no test, 1 passed, 2 benches ran"
+    record(tmp_path, 0, finished(outcome="failed"), bench="sick")
+    assert told(tmp_path)[0].verdict == "NOT good"
+
+
+def test_how_a_test_ended_that_no_hil_knows_makes_a_night_bad(tmp_path):
+    record(tmp_path, 0, finished(outcome="exploded"), code=0)
+    (morning,) = told(tmp_path)
+    assert morning.headline == "NOT good: 1 broken, 1 bench ran"
+    assert "'exploded'" in morning.items[0].detail
+
+
+def test_a_clock_that_ran_ahead_makes_no_night_of_its_own(tmp_path):
+    values = [*steady(40), *steady(12, 3.2e9 * 0.96)]
+    path = history(tmp_path / "h.db", (KEY, values), changed_at=40)
+    ahead = datetime.now().astimezone() + timedelta(days=4000)
+    record(tmp_path, 51, finished(outcome="failed"))
+    record(tmp_path, 51, name="ahead.jsonl", started=ahead.isoformat())
+    with open_history(path) as opened:
+        opened.add([(KEY, Point(time=ahead.timestamp(), value=3.2e9, run="ahead"))])
+        notes = []
+        assert len(judged(opened, notes)[0].nights) == 52
+
+    (morning,) = told(tmp_path, path)
+
+    assert morning.night == date(51)
+    assert {item.kind for item in morning.items} == {"failed", "regression"}
+    (note,) = notes
+    assert note.startswith(
+        f"left out of the history {path}: figures of a time to come, the last of them of 4000.0 days"
+    )
+
+
+def test_an_item_names_the_suite_of_its_first_test_as_the_nights_do(tmp_path):
+    one = replace(finished(outcome="failed"), test="test_root.py::test_a", markers=("folder",))
+    other = replace(finished(outcome="broken"), test="test_root.py::test_b", markers=())
+    record(tmp_path, 0, one, other)
+    assert {item.kind: item.suite for item in told(tmp_path)[0].items} == {"failed": "folder", "broken": "tests"}
 
 
 def test_a_bench_that_was_given_up_weeks_ago_is_not_missed(tmp_path):

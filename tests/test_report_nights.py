@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime, timedelta
+
 import pytest
 from report_rig import begins, date, finished, record
 
@@ -104,6 +107,54 @@ def test_what_cannot_be_read_is_complained_of_and_the_rest_is_shown(tmp_path):
     )
 
 
+def test_a_line_that_cannot_be_read_is_one_note_and_the_rest_of_the_night_is_shown(tmp_path):
+    path = record(tmp_path, 0, finished("test_a"), finished("test_b", "failed"), finished("test_c"))
+    first, *lines = path.read_text().splitlines()
+    lines[1] = "torn" + lines[1]
+    lines[5] = json.dumps(json.loads(lines[5]) | {"reports": 3})
+    path.write_text("".join(f"{line}\n" for line in [first, *lines]))
+
+    loaded = load(record_files([tmp_path]))
+
+    (visit,) = loaded.visits
+    assert [test.short for test in visit.tests] == ["test_link.py::test_b"]
+    (note,) = loaded.complaints
+    assert note.startswith(f"left out of {path}: line 3: ")
+    assert note.endswith(", and 1 more lines")
+
+
+def test_a_record_whose_bench_is_no_text_is_one_note(tmp_path):
+    record(tmp_path, 0)
+    record(tmp_path, 1, bench={"lab": 1}, name="odd.jsonl")
+    loaded = load(record_files([tmp_path]))
+    assert [visit.night for visit in loaded.visits] == [date(0)]
+    (note,) = loaded.complaints
+    assert "odd.jsonl" in note
+    assert note.endswith('line 1: `bench` is {"lab": 1}; expected a text')
+
+
+def test_a_night_to_come_is_a_note_and_one_of_another_time_zone_is_none(tmp_path):
+    now = datetime.now().astimezone()
+    record(tmp_path, 0, name="hours.jsonl", started=(now + timedelta(hours=20)).isoformat())
+    record(tmp_path, 0, name="years.jsonl", started=(now + timedelta(days=4000)).isoformat())
+
+    loaded = load(record_files([tmp_path]))
+
+    assert len(loaded.visits) == 1
+    (note,) = loaded.complaints
+    assert "years.jsonl: `started` is " in note
+    assert "expected no time to come" in note
+
+
+def test_how_a_test_ended_that_no_hil_knows_is_trouble(tmp_path):
+    record(tmp_path, 0, finished("test_a", "exploded"), finished("test_b", None), code=0)
+    (visit,) = visits(tmp_path)
+    assert [(test.outcome, test.message) for test in visit.tests] == [
+        ("broken", "It ended as 'exploded', of which this hil knows nothing."),
+        ("broken", "It ended as 'unknown', of which this hil knows nothing."),
+    ]
+
+
 def test_records_of_several_versions_of_hil_are_shown_and_said_to_be(tmp_path):
     record(tmp_path, 0)
     record(tmp_path, 1, hil="9.9")
@@ -119,8 +170,8 @@ def test_a_place_that_is_not_there_is_a_usage_error(tmp_path):
 
 def test_figures_are_what_the_test_reported_as_its_properties(tmp_path):
     report = {"user_properties": [["H2D", "3.35 GB/s"], "odd"]}
-    record(tmp_path, 0, finished(reports=(report,)))
-    assert visits(tmp_path)[0].tests[0].figures == (("H2D", "3.35 GB/s"),)
+    record(tmp_path, 0, finished("test_a", reports=(report,)), finished("test_b", reports=({"user_properties": 7},)))
+    assert [test.figures for test in visits(tmp_path)[0].tests] == [(("H2D", "3.35 GB/s"),), ()]
 
 
 def outcomes(folder, *told: str, driver_at: int | None = None):

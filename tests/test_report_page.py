@@ -9,16 +9,18 @@ import re
 from dataclasses import replace
 
 import pytest
+from pytest_runs import ROOT
 from report_rig import DEVICE, ID, KEY, begins, date, finished, history, record, steady
 
 from hil.cli import main
 from hil.history import open_history
 from hil.report import contents as contents_room
 from hil.report.contents import contents
-from hil.report.lines import judged, line, scale
+from hil.report.lines import judged, line, scale, usual_nights
 from hil.report.nights import load, record_files
 from hil.report.page import build
 from hil.report.paths import paths
+from hil.report.words import WORST_FIRST
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u2028\ud800"
 
@@ -183,11 +185,70 @@ def test_sweep_bottleneck_and_residency_come_from_the_last_nights_series(tmp_pat
     assert h2d["fit"] == h2d["usual_fit"] == {"alpha_us": 12.0, "beta": 3.2}
     assert [one["direction"] for one in found["bottlenecks"]] == ["H2D", "D2H"]
     assert "82 % of what the narrowest hop" in found["bottlenecks"][0]["told"]
-    assert "VRAM 920 GB/s" in found["residency"]
+    (residency,) = found["residency"]
+    assert "VRAM 920 GB/s" in residency["told"]
+    assert {one["of"] for told in found.values() for one in told} == {""}
+
+
+def test_engines_and_links_of_one_night_are_told_of_each_by_itself(tmp_path):
+    ways = {"cuda": (3.2e9, "2 × 20 Gb/s"), "opencl": (2.4e9, "2 × 20 Gb/s"), "simulated": (1.6e9, "1 × 20 Gb/s")}
+    series = [
+        (replace(KEY, direction=direction, nbytes=nbytes, engine=engine, negotiated=link), [rate, rate])
+        for engine, (rate, link) in ways.items()
+        for direction in ("H2D", "D2H", "D2D")
+        for nbytes in (1 << 20, 16 << 20, 64 << 20)
+    ]
+
+    found = paths(_judged(history(tmp_path / "h.db", *series)))
+
+    h2d = {one["of"]: one["now"] for one in found["sweeps"] if one["direction"] == "H2D"}
+    assert h2d == {f"{link}, engine {engine}": [rate / 1e9] * 3 for engine, (rate, link) in ways.items()}
+    assert [len(found[name]) for name in ("sweeps", "bottlenecks", "residency")] == [6, 6, 3]
+    first, second, _ = (one["told"] for one in found["bottlenecks"] if one["direction"] == "H2D")
+    assert "3.2" in first
+    assert "2.4" in second
+
+
+def test_a_rate_of_zero_is_no_rate(tmp_path):
+    sizes = {1 << 20: [3.2e9, 0.0], 16 << 20: [0.0, 3.2e9], 32 << 20: [3.2e9, 3.2e9], 64 << 20: [3.2e9, 0.0]}
+    series = [(replace(KEY, nbytes=nbytes), values) for nbytes, values in sizes.items()]
+    found = paths(_judged(history(tmp_path / "h.db", *series)))
+    (sweep,) = found["sweeps"]
+    assert (sweep["sizes"], sweep["now"], sweep["usual"]) == ([16 << 20, 32 << 20], [3.2, 3.2], [3.2, 3.2])
+    assert len(found["bottlenecks"]) == 1
 
 
 def test_a_device_without_series_has_no_path():
-    assert paths([]) == {"sweeps": [], "bottlenecks": [], "residency": ""}
+    assert paths([]) == {"sweeps": [], "bottlenecks": [], "residency": []}
+
+
+def test_what_is_usual_is_what_it_was_before_it_became_worse_though_it_is_partly_back(tmp_path):
+    values = [*steady(40, 3.0e9), *steady(25, 2.4e9), *steady(25, 2.7e9)]
+    (verdict,) = _judged(history(tmp_path / "h.db", (KEY, values)))
+    assert [change.better for change in verdict.changes] == [False, True]
+
+    assert usual_nights(verdict) == (0, 40)
+    *_, low, high = line(verdict, {night.date: i for i, night in enumerate(verdict.nights)})["band"]
+    assert low < 3.0 < high
+    assert high - low < 0.3
+
+
+def test_a_number_that_json_has_not_got_is_never_on_the_page(tmp_path):
+    rungs = '[{"name": "reset", "tried": true, "ok": true, "seconds": NaN}]'
+    kept = ({"name": "recovery as data", "kind": "json", "text": rungs},)
+    record(tmp_path, 0, finished("test_a", evidence=kept), finished("test_b", "failed", evidence=kept))
+    found = shown(tmp_path)
+    assert embedded(build(found))["nights"] == [date(0)]
+    with pytest.raises(ValueError, match="JSON compliant"):
+        build(found | {"made": float("nan")})
+
+
+def test_the_page_takes_the_order_of_outcomes_from_their_words(tmp_path):
+    record(tmp_path, 0)
+    found = shown(tmp_path)
+    assert found["outcomes"] == list(WORST_FIRST)
+    scripts = "".join(path.read_text() for path in (ROOT / "reports" / "page").glob("*.js"))
+    assert not re.search(r"'broken',\s*'cut off'|'passed',\s*'skipped'|'skipped',\s*'passed'", scripts)
 
 
 def test_a_series_with_gaps_and_zeros_is_drawn(tmp_path):
@@ -210,7 +271,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 
 def test_command_writes_the_page_and_says_whether_tonight_is_good(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HIL_HISTORY", str(tmp_path / "none.db"))
+    monkeypatch.setenv("HIL_HISTORY", "none")
     record(tmp_path, 0)
     code, out, err = run(capsys, tmp_path, "--out", tmp_path / "page")
     assert code == 0
@@ -221,7 +282,7 @@ def test_command_writes_the_page_and_says_whether_tonight_is_good(tmp_path, caps
 
 
 def test_command_as_json_says_what_the_first_screen_says(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HIL_HISTORY", str(tmp_path / "none.db"))
+    monkeypatch.setenv("HIL_HISTORY", "none")
     record(tmp_path, 0, finished(outcome="failed", message="why"))
     code, out, _ = run(capsys, tmp_path, "--out", tmp_path / "page", "--json")
     facts = json.loads(out)
@@ -239,7 +300,7 @@ def test_command_as_json_says_what_the_first_screen_says(tmp_path, capsys, monke
 
 
 def test_command_as_markdown_writes_no_page(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HIL_HISTORY", str(tmp_path / "none.db"))
+    monkeypatch.setenv("HIL_HISTORY", "none")
     record(tmp_path, 0)
     code, out, _ = run(capsys, tmp_path, "--out", tmp_path / "page", "--markdown")
     assert (code, out.splitlines()) == (
@@ -257,7 +318,7 @@ def test_nothing_at_all_is_one_message(tmp_path, capsys):
 
 
 def test_a_folder_of_another_kind_is_named_with_what_it_holds(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HIL_HISTORY", str(tmp_path / "none.db"))
+    monkeypatch.setenv("HIL_HISTORY", "none")
     (tmp_path / "1-result.json").write_text("{}")
     code, _, err = run(capsys, tmp_path)
     assert code == 2
@@ -276,8 +337,32 @@ def test_a_damaged_history_is_complained_of_and_the_records_are_shown(tmp_path, 
     assert embedded((tmp_path / "page" / "index.html").read_text())["notes"] != []
 
 
+def test_a_history_that_the_environment_names_and_that_is_not_there_is_missed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HIL_HISTORY", str(tmp_path / "typo.db"))
+    record(tmp_path, 0)
+    code, _, err = run(capsys, tmp_path, "--out", tmp_path / "page")
+    assert (code, err) == (0, f"hil: left out: history {tmp_path / 'typo.db'}: there is no such file\n")
+
+
+def test_two_formats_at_once_are_one_message(tmp_path, capsys):
+    record(tmp_path, 0)
+    code, out, err = run(capsys, tmp_path, "--out", tmp_path / "page", "--markdown", "--json")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("hil: --markdown and --json: ")
+    assert not (tmp_path / "page").exists()
+
+
+def test_a_page_that_cannot_be_replaced_leaves_nothing_behind(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HIL_HISTORY", "none")
+    record(tmp_path, 0)
+    (tmp_path / "page" / "index.html").mkdir(parents=True)
+    code, _, err = run(capsys, tmp_path, "--out", tmp_path / "page")
+    assert (code, err) == (2, f"hil: {tmp_path / 'page' / 'index.html'} cannot be written: Is a directory\n")
+    assert [path.name for path in (tmp_path / "page").iterdir()] == ["index.html"]
+
+
 def test_a_page_that_cannot_be_written_is_one_message(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("HIL_HISTORY", str(tmp_path / "none.db"))
+    monkeypatch.setenv("HIL_HISTORY", "none")
     record(tmp_path, 0)
     (tmp_path / "page").write_text("a file")
     code, out, err = run(capsys, tmp_path, "--out", tmp_path / "page" / "below")

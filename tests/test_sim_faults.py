@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from sim_rig import MIB, Rig, rigs, there_and_back
 
-from hil.errors import DeviceGone, DeviceHung, UsageError
+from hil.errors import DeviceGone, DeviceHung, HilError, UsageError
 from hil.hosts.machine import ControlLine
 from hil.hosts.wires.driver import Status
 from hil.model import Direction
+from hil.pci.tinygpu import open_tinygpu
 from hil.sim import profile
 from hil.sim.faults import choice
 from hil.sim.machine import Machine
@@ -261,3 +262,81 @@ def test_a_file_that_cannot_be_run_is_one_message(tmp_path, text):
 
     with pytest.raises(UsageError, match=r"broken\.py cannot be imported: \w+: "):
         choice.make(f"{path}:Class", SITE)
+
+
+SLOW = '''
+    """Accesses that take long."""
+    from hil.sim.faults import base
+
+
+    class SlowAccess(base.Fault):
+        name, domain, seen_by = "slow-access", "driver", "driver"
+        story = "Whoever answers has other things to do."
+        seconds = 3.0
+
+        def on_file_read(self, path: str, data: bytes) -> bytes:
+            self.slow(path.endswith("/vendor"))
+            if path.endswith("/device"):
+                self.slow(True)
+                raise OSError(5, "no")
+            return data
+
+        def on_config_read(self, address: str, offset: int, data: bytes) -> bytes:
+            self.slow(offset == 8)
+            return data
+
+        def slow(self, really: bool) -> None:
+            if really and self.strikes():
+                self.site.take(self.seconds)
+
+
+    class Never(SlowAccess):
+        seconds = base.NEVER
+'''
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Path:
+    path = tmp_path / "slow_access.py"
+    path.write_text(textwrap.dedent(SLOW))
+    return path
+
+
+def test_a_file_takes_as_long_as_a_fault_wants_also_to_refuse(slow, switch_on):
+    rig = switch_on(LINUX, f"{slow}:SlowAccess")
+    host = rig.host()
+    folder = "/sys/bus/pci/devices/0000:04:00.0"
+
+    host.read(f"{folder}/vendor")
+    assert rig.machine.clock.now() == pytest.approx(3.0)
+    with pytest.raises(OSError, match="no"):
+        host.read(f"{folder}/device")
+    assert rig.machine.clock.now() == pytest.approx(6.0)
+    host.pread(f"{folder}/config", 4, 8)
+    assert rig.machine.clock.now() == pytest.approx(9.0)
+    host.read(f"{folder}/class")
+    assert rig.machine.clock.now() == pytest.approx(9.0)
+
+
+def test_a_register_behind_tinygpu_takes_as_long_as_a_fault_wants(slow, switch_on):
+    rig = switch_on(MAC, f"{slow}:SlowAccess")
+    function = open_tinygpu(rig.host(), "0000:04:00.0")
+
+    function.config_read(0, 4)
+    before = rig.machine.clock.now()
+    function.config_read(8, 4)
+
+    assert rig.machine.clock.now() - before == pytest.approx(3.0)
+
+
+def test_an_access_that_never_comes_back_hangs(slow, switch_on):
+    rig = switch_on(LINUX, f"{slow}:Never")
+    host = rig.host()
+    notices: list[dict[str, object]] = []
+    line = ControlLine(rig.address, lambda notice: (notices.append(notice), rig.server._disconnect(host.client)))
+
+    with pytest.raises(HilError), host.clock.operation("look", 5.0):
+        host.read("/sys/bus/pci/devices/0000:04:00.0/vendor")
+
+    assert [notice["blocked_in"] for notice in notices] == ["read /sys/bus/pci/devices/0000:04:00.0/vendor"]
+    line.close()

@@ -66,9 +66,10 @@ def default_folder() -> Path:
     """The folder that all users' runs on this machine share.
 
     Not the user's own temporary folder: on a Mac, and wherever TMPDIR is set, that is a private one, and two
-    users' runs would not see each other's locks.
+    users' runs would not see each other's locks. Nor /tmp, which many systems empty at boot: what a run that died with
+    the whole host has left behind is still to be put right then.
     """
-    shared = Path("/tmp")  # noqa: S108  (shared on purpose; `_open` trusts nothing in it)
+    shared = Path("/var/tmp")  # noqa: S108  (shared on purpose; `_open` trusts nothing in it)
     return (shared if shared.is_dir() else Path(tempfile.gettempdir())) / "hil-locks"
 
 
@@ -136,6 +137,8 @@ class DeviceLock:
             raise BenchFault(f"lock of device {self.holder.device}: released already, nothing can be noted in it")
         self.holder = Holder(**{**asdict(self.holder), "state": dict(state)})
         self._write()
+        if state:
+            os.fsync(self._descriptor)  # what is done next may take the host down
 
     def release(self) -> None:
         """Let go and clear the record: nothing is left to put right. May be called again."""

@@ -79,7 +79,7 @@ def gather(places: Sequence[Path], history: Path | None) -> Found:
     if named or path.exists():
         try:
             with open_history(path, must_exist=True) as opened:
-                verdicts = judged(opened)
+                verdicts = judged(opened, notes)
         except UsageError as error:
             notes.append(f"left out: {error}")
     if not loaded.visits and not verdicts:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,7 @@ LIMIT: Final = 900.0
 """Seconds after which the program is killed; a report of a long night takes half a minute."""
 _BESIDE: Final = Path(sys.executable).parent
 _PINNED: Final = ("package.json", "package-lock.json")
+_PACKAGES: Final = "node_modules"
 _LAST: Final = 8
 """Lines of a program's output in a message."""
 
@@ -55,7 +57,7 @@ def find(*, install: bool) -> tuple[str, str]:
 
     """
     node, folder = _node(), home()
-    script = folder / "node_modules" / "allure" / "cli.js"
+    script = folder / _PACKAGES / "allure" / "cli.js"
     if _installed(folder) != version():
         if not install:
             raise UsageError(
@@ -92,7 +94,7 @@ def _node() -> str:
 
 def _installed(folder: Path) -> str:
     try:
-        told = json.loads((folder / "node_modules" / "allure" / "package.json").read_text(encoding="utf-8"))
+        told = json.loads((folder / _PACKAGES / "allure" / "package.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     return str(told.get("version", "")) if isinstance(told, dict) else ""
@@ -102,18 +104,27 @@ def _install(folder: Path, beside: Path) -> None:
     npm = str(beside) if beside.exists() else shutil.which("npm")
     if npm is None:
         raise UsageError(f"installing Allure {version()} needs npm, and there is none: {_GET_NODE}")
+    place = folder / _PACKAGES
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in _PINNED:
-            (folder / name).write_text(_pinned(name), encoding="utf-8")
+        # An installation that is cut off leaves files that look like a whole one: it gets its place when it is whole.
+        with tempfile.TemporaryDirectory(prefix=".install-", dir=folder, ignore_cleanup_errors=True) as name:
+            half = Path(name)
+            for pinned in _PINNED:
+                (half / pinned).write_text(_pinned(pinned), encoding="utf-8")
+            # No package runs a script, and nothing is installed that the lock file does not name with its digest.
+            _run([npm, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"], half, f"npm ci in {folder}")
+            if _installed(half) != version():
+                raise BenchFault(
+                    f"npm ci in {folder} ended well, but Allure {version()} is not there", operation="npm ci"
+                )
+            if place.exists():
+                place.replace(half / "earlier")
+            (half / _PACKAGES).replace(place)
     except OSError as error:
         raise UsageError(
             f"Allure cannot be installed in {folder}: {error.strerror or error}; {VARIABLE} names another folder"
         ) from error
-    # No script of any package is run, and nothing is installed that the lock file does not name with its digest.
-    _run([npm, "ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund"], folder, f"npm ci in {folder}")
-    if _installed(folder) != version():
-        raise BenchFault(f"npm ci in {folder} ended well, but Allure {version()} is not there", operation="npm ci")
 
 
 def _run(command: Sequence[str], folder: Path, doing: str) -> str:

@@ -81,11 +81,15 @@ def build_allure(
             past.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{out} cannot be written: {error.strerror or error}") from error
-        notes = (*staged.notes, *tidy_history(past, staged.starts))
+        grown = work / HISTORY
+        notes = (*staged.notes, *tidy_history(past, staged.starts, grown))
         config = work / "allurerc.json"
-        config.write_text(json.dumps(_config(work / "report", past.resolve(), _title(whole))), encoding="utf-8")
+        config.write_text(json.dumps(_config(work / "report", grown, _title(whole))), encoding="utf-8")
         generate(command, whole, config=config)
-        _move(work / "report" / "index.html", page)
+        html, lines = offline(_made(work / "report" / "index.html")), _made(grown)
+        # The history last: where there is no report, it is as it was.
+        _put(html, page)
+        _put(lines, past.resolve())
     return Built(page=page, history=past, results=staged.results, notes=notes)
 
 
@@ -131,16 +135,20 @@ def _title(results: Path) -> str:
     return f"hil: {told['Bench']}".replace("\\", "") if told.get("Bench") else "hil"
 
 
-def _move(made: Path, page: Path) -> None:
-    half = page.with_name(f".{page.name}.{os.getpid()}")
+def _made(file: Path) -> str:
     try:
-        text = made.read_text(encoding="utf-8")
-    except OSError as error:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise BenchFault(
-            f"Allure ended well and wrote no page: {error.strerror or error}", operation="building the Allure report"
+            f"Allure ended well and wrote no {file.name}: {getattr(error, 'strerror', None) or error}",
+            operation="building the Allure report",
         ) from error
+
+
+def _put(text: str, place: Path) -> None:
+    half = place.with_name(f".{place.name}.{os.getpid()}")
     try:
-        half.write_text(offline(text), encoding="utf-8")
-        half.replace(page)
+        half.write_text(text, encoding="utf-8")
+        half.replace(place)
     except OSError as error:
-        raise UsageError(f"{page} cannot be written: {error.strerror or error}") from error
+        raise UsageError(f"{place} cannot be written: {error.strerror or error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -25,7 +24,7 @@ class Staged:
     results: int
     """How many tests have one."""
     starts: frozenset[int]
-    """When each of its tests began, milliseconds of the epoch."""
+    """When each of its tests last began, milliseconds of the epoch."""
     notes: tuple[str, ...]
     """What was left out, and what else to know."""
 
@@ -44,7 +43,8 @@ def stage(source: Path, into: Path) -> Staged:
             f"{source} cannot be read as a folder of Allure results: {error.strerror or error}. "
             f"`pytest suites/ --alluredir {source}` writes one"
         ) from error
-    broken, starts, results = [], set(), 0
+    broken, results = [], 0
+    starts: dict[str, int] = {}
     for file in files:
         told: Any = None
         if file.suffix == ".json" and "-attachment" not in file.name:
@@ -55,52 +55,56 @@ def stage(source: Path, into: Path) -> Staged:
         if file.name.endswith("-result.json"):
             results += 1
             if isinstance(told, dict) and isinstance(told.get("start"), int):
-                starts.add(told["start"])
+                # A folder that was not emptied holds other nights of the same test, too.
+                test = str(told.get("historyId") or file.name)
+                starts[test] = max(told["start"], starts.get(test, told["start"]))
         _put(file, into / file.name)
     notes = [f"left out, cut off or no JSON: {_named(broken)}"] if broken else []
     if not results:
         raise UsageError("; ".join([f"{source} holds no Allure result that can be shown", *notes]))
-    return Staged(results=results, starts=frozenset(starts), notes=(*notes, *_other_version(source)))
+    return Staged(results=results, starts=frozenset(starts.values()), notes=(*notes, *_other_version(source)))
 
 
-def tidy_history(path: Path, starts: AbstractSet[int]) -> tuple[str, ...]:
-    """Take out of the history file `path` lines that are not whole, and those of the run whose tests began at `starts`.
+def tidy_history(path: Path, starts: AbstractSet[int], into: Path) -> tuple[str, ...]:
+    """Copy the history file `path` to `into`, without lines that are no runs and without the run of `starts`.
 
     Without the first Allure ends with an error; the second would count one run twice, each time its report is built.
 
+    Args:
+        path: the file; nothing is copied where there is none.
+        starts: when each test of the run last began. A line that tells of no other results is that run's.
+        into: the copy.
+
     Returns:
-        A note where a line was not whole.
+        A note where a line was no run.
 
     Raises:
-        UsageError: the file cannot be read or written.
+        UsageError: the file cannot be read, or holds lines and no run among them: it is no history.
 
     """
     if not path.exists():
         return ()
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    kept, lost, same = [], 0, 0
     try:
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            told = _parsed(line)
-            if not isinstance(told, dict):
-                lost += bool(line.strip())
-            elif starts & set(_starts(told)):
-                same += 1
-            else:
-                kept.append(line + "\n")
-        if lost or same:
-            half.write_text("".join(kept), encoding="utf-8")
-            half.replace(path)
+        lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     except OSError as error:
         raise UsageError(f"the history {path} cannot be used: {error.strerror or error}") from error
+    runs = [(line, began) for line in lines if (began := _starts(_parsed(line))) is not None]
+    if lines and not runs:
+        raise UsageError(
+            f"{path} is no history of Allure: none of its {len(lines)} lines is a run; expected a file that "
+            "`hil report --allure` wrote, or one that is not there yet. It was left as it is"
+        )
+    into.write_text("".join(f"{line}\n" for line, began in runs if not began or began - starts), encoding="utf-8")
+    lost = len(lines) - len(runs)
     return (f"left out of the history {path}: {lost} lines that are not whole",) if lost else ()
 
 
-def _starts(point: dict[str, Any]) -> Iterator[int]:
-    results = point.get("testResults")
-    for one in results.values() if isinstance(results, dict) else ():
-        if isinstance(one, dict) and isinstance(one.get("start"), int):
-            yield one["start"]
+def _starts(point: Any) -> set[int] | None:
+    """When the tests of a line of the history began; `None` = it is no run."""
+    results = point.get("testResults") if isinstance(point, dict) else None
+    if not isinstance(results, dict):
+        return None
+    return {one["start"] for one in results.values() if isinstance(one, dict) and isinstance(one.get("start"), int)}
 
 
 def _other_version(source: Path) -> Iterator[str]:

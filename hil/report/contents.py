@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from hil.report.lines import line
 from hil.report.morning import Morning, mornings, names_of
 from hil.report.nights import TROUBLE, WHOLE, Test, Visit
 from hil.report.paths import paths
+from hil.report.words import WORST_FIRST
 
 Entry = TypeVar("Entry", str, tuple[int, ...])
 
@@ -72,6 +74,8 @@ def contents(
         "made": made,
         "notes": list(notes),
         "nights": nights,
+        "outcomes": list(WORST_FIRST),
+        "trouble": list(TROUBLE),
         "sections": [_section(morning, visits, verdicts, dates, shared) for morning in told],
         # Last: all of them are known only now.
         "texts": shared.texts.all(),
@@ -138,6 +142,7 @@ def _visit(visit: Visit, dates: Mapping[str, int], shared: _Shared, *, latest: b
         "at": dates[visit.night],
         "started": visit.started,
         "complete": visit.complete,
+        "restored": visit.restored,
         "ran": [shared.texts.number(f"{name} {text}") for name, text in visit.runs_on().items()],
         "faults": [shared.texts.number(fault) for fault in visit.faults],
         "suites": suites,
@@ -179,8 +184,8 @@ def _ladder(evidence: Sequence[Mapping[str, str]]) -> list[list[Any]]:
     """The rungs that a recovery tried: name, whether it helped, seconds."""
     for one in evidence:
         if one.get("name") == "recovery as data":
-            with suppress(ValueError, TypeError, KeyError, AttributeError):
-                rungs = [rung for rung in json.loads(one["text"]) if rung["tried"]]
+            with suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+                rungs = [rung for rung in json.loads(one["text"]) if rung["tried"] and math.isfinite(rung["seconds"])]
                 return [[str(rung["name"]), bool(rung["ok"]), round(float(rung["seconds"]), 3)] for rung in rungs]
     return []
 

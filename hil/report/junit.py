@@ -44,18 +44,23 @@ class Journal:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         head = _HEAD.format(name=_attribute(name), host=_attribute(host), time=_attribute(time)).encode()
         self._end = len(head)
-        os.write(self._descriptor, head + _TAIL)
+        self._write(head + _TAIL, 0)
 
     def add(self, case: Case) -> None:
         """Write `case` down."""
         data = _element(case).encode()
         # Over the closing tags, with new ones behind: in one write, so that no reader sees a torn document.
-        os.pwrite(self._descriptor, data + _TAIL, self._end)
+        self._write(data + _TAIL, self._end)
         self._end += len(data)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+    def _write(self, data: bytes, at: int) -> None:
+        while data:  # a disk that is nearly full takes a part
+            written = os.pwrite(self._descriptor, data, at)
+            data, at = data[written:], at + written
 
 
 def _element(case: Case) -> str:

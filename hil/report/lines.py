@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from time import time
 from typing import Any, Final
 
 from hil.history import History, Key, Verdict, gate, judge_series
-from hil.history.verdict import Change, Night
+from hil.history.verdict import DAY, Change, Night, judge
 from hil.history.words import change_sentence, differences
 from hil.model import GB, size_text
+from hil.report.nights import AHEAD
 
 NIGHTS: Final = 400
 """Nights of a series on the page."""
@@ -30,9 +32,27 @@ class Scale:
     """Of the series' own unit."""
 
 
-def judged(history: History) -> list[Verdict]:
-    """All series of `history`, judged as of their last night."""
-    return [judge_series(history, key) for key in history.series()]
+def judged(history: History, notes: list[str] | None = None) -> list[Verdict]:
+    """All series of `history`, judged as of their last night; figures of a time to come are left out.
+
+    Args:
+        history: is read.
+        notes: gets a sentence where figures are left out.
+
+    """
+    now, newest = time(), history.latest()
+    if newest <= now + AHEAD:
+        return [judge_series(history, key) for key in history.series()]
+    if notes is not None:
+        notes.append(
+            f"left out of the history {history.path}: figures of a time to come, the last of them of "
+            f"{(newest - now) / DAY:.1f} days from now: the clock of a bench ran ahead, or this machine's is slow"
+        )
+    found = []
+    for key in history.series():
+        points = [point for point in history.points(key, samples=False) if point.time <= now + AHEAD]
+        found.append(judge(key, points, history.accepted(key)))
+    return found
 
 
 def scale(key: Key, values: Sequence[float]) -> Scale:
@@ -71,11 +91,12 @@ def line(verdict: Verdict, dates: Mapping[str, int]) -> dict[str, Any]:
 
 def usual_nights(verdict: Verdict) -> tuple[int, int]:
     """The nights that show what is usual, by their indices: from the first, to before the second."""
-    if verdict.status != "worse" or verdict.change is None:
+    if verdict.status != "worse":
         return verdict.baseline, len(verdict.nights)
-    # What it was before it became worse is what the eye looks for.
+    # What it was before it became worse is what the eye looks for; that it is partly back since changes nothing.
+    worse = max(number for number, change in enumerate(verdict.changes) if not change.better)
     starts = [0, *(_index(verdict, change) for change in verdict.changes)]
-    return starts[-2], starts[-1]
+    return starts[worse], starts[worse + 1]
 
 
 def _band(verdict: Verdict, nights: Sequence[Night], shown: Scale) -> list[float] | None:

@@ -27,8 +27,8 @@ class Item:
     """One thing to know."""
 
     kind: str
-    """``regression``, ``failed``, ``broken``, ``cut off``, ``missing``: tonight is not good. ``flaky``, ``fixed``,
-    ``better``: it may be."""
+    """``regression``, ``failed``, ``broken``, ``cut off``, ``not restored``, ``missing``: tonight is not good.
+    ``flaky``, ``fixed``, ``better``: it may be."""
     bench: str
     device: str = ""
     """Alias, or id where no record tells one."""
@@ -38,6 +38,8 @@ class Item:
     changed: str = ""
     """On the bench, with it."""
     tests: tuple[str, ...] = ()
+    suite: str = ""
+    """Of the first of them."""
     detail: str = ""
     """First message."""
 
@@ -47,7 +49,7 @@ class Item:
         return self.kind in BAD
 
 
-BAD: Final = ("regression", "failed", "broken", "cut off", "missing")
+BAD: Final = ("regression", "failed", "broken", "cut off", "not restored", "missing")
 _ORDER: Final = (*BAD, "flaky", "fixed", "better")
 
 
@@ -63,6 +65,8 @@ class Morning:
     """Tests by outcome."""
     benches: int
     """That ran."""
+    idle: int = 0
+    """Of those, that ran no test."""
 
     @property
     def good(self) -> bool:
@@ -71,8 +75,8 @@ class Morning:
 
     @property
     def verdict(self) -> str:
-        """``good``, ``NOT good``, or ``not known``: there is a history, and no record of a run."""
-        return verdict(bad=any(item.bad for item in self.items), ran=self.benches > 0)
+        """``good``, ``NOT good``, or ``not known``: there is no record of a run, or a bench ran no test."""
+        return verdict(bad=any(item.bad for item in self.items), ran=self.benches > 0 and not self.idle)
 
     @property
     def headline(self) -> str:
@@ -88,6 +92,10 @@ class Morning:
         """What the counts of tests do not tell."""
         kinds = Counter(item.kind for item in self.items)
         found = [_counted(kinds["regression"], "regression")] if kinds["regression"] else []
+        if kinds["not restored"]:
+            found.append(f"{_counted(kinds['not restored'], 'bench', 'benches')} not restored")
+        if self.idle:
+            found.append(f"{_counted(self.idle, 'bench', 'benches')} ran no test")
         if kinds["missing"]:
             found.append(f"{_counted(kinds['missing'], 'bench', 'benches')} did not run")
         return found
@@ -126,7 +134,8 @@ def _morning(visits: Sequence[Visit], verdicts: Sequence[Verdict], *, simulated:
     counts = Counter(test.outcome for visit in ran for test in visit.tests)
     items = [*_shared(items)]
     items.sort(key=_first)
-    return Morning(simulated=simulated, night=night, items=tuple(items), counts=counts, benches=len(ran))
+    idle = sum(not visit.tests for visit in ran)
+    return Morning(simulated=simulated, night=night, items=tuple(items), counts=counts, benches=len(ran), idle=idle)
 
 
 def _first(item: Item) -> tuple[bool, int, int, str, str]:
@@ -144,6 +153,9 @@ def _of_bench(visits: Sequence[Visit], night: str) -> Iterator[Item]:
         return
     if not last.complete:
         yield Item(kind="cut off", bench=last.bench, since=night, sentence="the run was cut off, or is not over")
+    if not last.restored:
+        told = "no test on record failed, yet the run ended with exit code 1: see NOT RESTORED in its last lines"
+        yield Item(kind="not restored", bench=last.bench, since=night, sentence=told)
     groups: dict[tuple[str, ...], list[Streak]] = {}
     for one in streaks(visits):
         test = one.test
@@ -176,7 +188,7 @@ def _item(kind: str, bench: str, device: str, hop: str, members: Sequence[Streak
     else:
         sentence = f"{what} passed again"
     return Item(
-        kind=kind, bench=bench, device=device, sentence=sentence, tests=tests,
+        kind=kind, bench=bench, device=device, sentence=sentence, tests=tests, suite=first.test.suite,
         since="" if kind == "flaky" else first.since, changed=_told(first.changed), detail=first.test.message,
     )  # fmt: skip
 

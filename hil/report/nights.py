@@ -6,14 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from time import time
 from typing import Final, TypeVar
 
 from hil.errors import UsageError
 from hil.history.series import NOON
+from hil.history.verdict import DAY
 from hil.report.record import Finished, Part, Record, read, read_head
+from hil.report.words import WORST_FIRST
 
 SUFFIX: Final = ".jsonl"
 TROUBLE: Final = ("failed", "broken", "cut off")
+AHEAD: Final = DAY
+"""Seconds by which a night may be ahead of this machine's clock: no time zone is further away."""
+FAILED: Final = 1
+"""Exit code of a run in which a test was in trouble, or the bench could not be put back in order."""
 WHOLE: Final = 60
 """Nights of which every test is known."""
 
@@ -62,6 +69,8 @@ class Visit:
     """Empty = a run was cut off, or is not over."""
     complete: bool = False
     """Whether all its runs came to their own end."""
+    restored: bool = True
+    """Whether no run failed in which no test did."""
     context: Mapping[str, str] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     faults: Sequence[str] = ()
@@ -71,11 +80,6 @@ class Visit:
     def key(self) -> tuple[str, bool]:
         """Tells benches apart; a simulated one never meets a real one of its name."""
         return self.bench, self.simulated
-
-    @property
-    def trouble(self) -> list[Test]:
-        """Tests that failed, broke or were cut off."""
-        return [test for test in self.tests if test.outcome in TROUBLE]
 
     def runs_on(self, device: str = "") -> dict[str, str]:
         """What may explain a change: ``os``, ``hil``, and of `device` (else of its only one) driver, firmware, link."""
@@ -141,6 +145,9 @@ def load(files: Sequence[Path], nights: int = WHOLE) -> Loaded:
         record = _tried(read, path, complaints)
         if record is None:
             continue
+        if record.lost:
+            more = f", and {len(record.lost) - 1} more lines" if len(record.lost) > 1 else ""
+            complaints.append(f"left out of {path}: {record.lost[0]}{more}")
         if record.end is None:
             complaints.append(
                 f"half written: {path}: the run on {record.head.bench} was cut off, or is not over; what had finished "
@@ -166,9 +173,14 @@ def _tried(reading: Callable[[Path], Found], path: Path, complaints: list[str]) 
 def _head(path: Path) -> Visit:
     part = read_head(path)
     try:
-        night = night_of(part.started)
-    except (ValueError, TypeError, OverflowError) as error:
+        night, began = night_of(part.started), datetime.fromisoformat(part.started).timestamp()
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{path}: no time at which it began: {error}") from error
+    if began > time() + AHEAD:
+        raise UsageError(
+            f"{path}: `started` is {part.started}; expected no time to come: the clock of the bench ran ahead, or this "
+            "machine's is slow"
+        )
     return _of(part, night)
 
 
@@ -193,13 +205,18 @@ def _began(record: Record) -> datetime:
 def _visit(night: str, records: Sequence[Record]) -> Visit:
     last = records[-1]
     tests: dict[str, Test] = {}
+    restored = True
     for record in records:
-        tests |= {test.name: test for test in _tests(record)}
+        mine = {test.name: test for test in _tests(record)}
+        failed = record.end is not None and record.end.exit == FAILED
+        restored = restored and not (failed and all(test.outcome not in TROUBLE for test in mine.values()))
+        tests |= mine
     return replace(
         _of(last.parts[-1], night),
         started=records[0].head.started,
         ended=last.end.ended if last.end is not None else "",
         complete=all(record.finished for record in records),
+        restored=restored,
         faults=tuple(dict.fromkeys(str(fault) for record in records for fault in record.head.faults)),
         tests=tuple(tests.values()),
     )
@@ -211,15 +228,16 @@ def _texts(facts: Mapping[str, object]) -> dict[str, str]:
 
 def _tests(record: Record) -> Iterator[Test]:
     for test in record.tests:
+        known = test.outcome in WORST_FIRST
         yield Test(
             name=test.test,
-            suite=test.markers[0] if test.markers else _folder(test.test),
-            outcome=test.outcome,
+            suite=_suite(test.test, test.markers),
+            outcome=test.outcome if known else "broken",
             device=test.device or "",
             error=test.error,
             hop=test.hop,
             operation=test.operation,
-            message=test.message,
+            message=test.message if known else f"It ended as {test.outcome!r}, of which this hil knows nothing.",
             seconds=test.seconds,
             attempts=test.attempts,
             figures=_figures(test),
@@ -228,19 +246,23 @@ def _tests(record: Record) -> Iterator[Test]:
     for name, count in record.cut_off.items():
         yield Test(
             name=name,
-            suite=_folder(name),
+            suite=_suite(name),
             outcome="cut off",
             message="It began and never ended: the run ended in it.",
             attempts=count,
         )
 
 
-def _folder(name: str) -> str:
+def _suite(name: str, markers: Sequence[str] = ()) -> str:
+    if markers:
+        return markers[0]
     parts = name.partition("::")[0].split("/")
     return parts[-2] if len(parts) > 1 else "tests"
 
 
 def _figures(test: Finished) -> tuple[tuple[str, str], ...]:
     last = test.reports[-1] if test.reports else {}
-    pairs = last.get("user_properties", ())
-    return tuple((str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, (list, tuple)) and len(pair) == 2)  # noqa: PLR2004  (name and value)
+    pairs = last.get("user_properties")
+    if not isinstance(pairs, list):
+        return ()
+    return tuple((str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2)  # noqa: PLR2004  (name and value)

@@ -25,7 +25,7 @@ def build(found: Mapping[str, Any]) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     # No text of a device or a log ends the element that holds the data, or begins another.
-    data = json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    data = json.dumps(found, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     parts = {"policy": policy, "style": style, "script": script, "data": data}
     html = _part("page.html")
     before, *rest = html.split("{{")

@@ -27,19 +27,36 @@ Sizes = dict[int, tuple[float, float]]
 
 
 def paths(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """``sweeps``, ``bottlenecks`` and ``residency`` of one device on one bench, in builtin types; empty = not known."""
+    """``sweeps``, ``bottlenecks`` and ``residency`` of one device on one bench, in builtin types; empty = not known.
+
+    Each is told for each engine and link that the device was measured with on its last night; `of` names them where
+    there are several.
+    """
     mine = [verdict for verdict in verdicts if verdict.nights]
-    if not mine:
-        return {"sweeps": [], "bottlenecks": [], "residency": ""}
     # A device that trained to another link has series of its own there: only those of its last night speak.
-    night = max(verdict.nights[-1].date for verdict in mine)
-    mine = [verdict for verdict in mine if verdict.nights[-1].date == night]
-    sweeps = {str(way): _sizes(mine, str(way)) for way in _ONE_WAY}
+    night = max((verdict.nights[-1].date for verdict in mine), default="")
+    groups: dict[tuple[str, str, str], list[Verdict]] = {}
+    for verdict in mine:
+        # No rate is zero: what says so was never measured.
+        if verdict.nights[-1].date == night and verdict.nights[-1].value > 0:
+            key = verdict.key
+            groups.setdefault((key.engine, key.declared, key.negotiated), []).append(verdict)
+    found: dict[str, Any] = {"sweeps": [], "bottlenecks": [], "residency": []}
+    for (engine, declared, negotiated), group in groups.items():
+        of = f"{negotiated or declared}, engine {engine}" if len(groups) > 1 else ""
+        for name, told in _paths(group).items():
+            found[name] += [{"of": of, **one} for one in told]
+    return found
+
+
+def _paths(verdicts: Sequence[Verdict]) -> dict[str, list[dict[str, Any]]]:
+    sweeps = {str(way): _sizes(verdicts, str(way)) for way in _ONE_WAY}
     fits = {way: _fit({n: now for n, (now, _) in sizes.items()}) for way, sizes in sweeps.items()}
+    residency = _residency(verdicts, fits.get("H2D"))
     return {
         "sweeps": [_sweep(way, sizes, fits[way]) for way, sizes in sweeps.items() if len(sizes) > 1],
-        "bottlenecks": [{"direction": way, "told": told} for way, told in _bottlenecks(mine, fits)],
-        "residency": _residency(mine, fits.get("H2D")),
+        "bottlenecks": [{"direction": way, "told": told} for way, told in _bottlenecks(verdicts, fits)],
+        "residency": [{"told": residency}] if residency else [],
     }
 
 
@@ -50,7 +67,8 @@ def _sizes(verdicts: Iterable[Verdict], direction: str) -> Sizes:
         if key.direction != direction or not key.nbytes or key.metric not in ("bandwidth", "latency p50"):
             continue
         first, last = usual_nights(verdict)
-        before = [night.value for night in verdict.nights[first : min(last, len(verdict.nights) - 1)]]
+        nights = verdict.nights[first : min(last, len(verdict.nights) - 1)]
+        before = [night.value for night in nights if night.value > 0]
         before = before or [verdict.nights[-1].value]
         values = (verdict.nights[-1].value, median(before))
         seconds = values if key.unit == "s" else tuple(key.nbytes / value for value in values)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from hil.errors import UsageError
 
@@ -16,6 +16,9 @@ VERSION = 1
 OWN_END = (0, 1, 5)
 """Exit codes of a run that came to its own end; one that was interrupted, or failed in pytest itself, can go on."""
 _LIKE = "a record that --hil-record or --hil-resume wrote"
+_SHOWN: Final = 60
+"""Characters of a value in a message."""
+_LARGEST: Final = 1e300
 
 Line = TypeVar("Line", "Part", "Began", "Finished", "End")
 
@@ -113,6 +116,8 @@ class Record:
     end: End | None
     """`None` = it was cut off, or is not over."""
     epochs: int
+    lost: tuple[str, ...] = ()
+    """Lines that could not be read, each with its number and what is wrong in it."""
 
     @property
     def head(self) -> Part:
@@ -186,13 +191,17 @@ class Writer:
     def _write(self, facts: Mapping[str, Any]) -> None:
         if self._descriptor is None:
             return  # a second end: pytest calls some hooks twice where its start failed
-        os.write(self._descriptor, json.dumps(facts, default=str).encode() + b"\n")
+        data = json.dumps(facts, default=str).encode() + b"\n"
+        while data:  # a disk that is nearly full takes a part
+            data = data[os.write(self._descriptor, data) :]
         if self._durable:
             os.fsync(self._descriptor)
 
 
 def read(path: Path) -> Record:
     """Read the record of a run, whatever ended that; a line torn off at the end of the file is left out.
+
+    Of a line in the middle that cannot be read, `Record.lost` tells.
 
     Raises:
         UsageError: it cannot be read, is no record, or one of another version of the format.
@@ -221,16 +230,31 @@ def _found(path: Path, lines: Sequence[bytes]) -> Record:
     found = _Found()
     for number, line in enumerate(lines, start=1):
         try:
-            facts = json.loads(line)
-            version = facts.get("record", VERSION) if number == 1 else VERSION
-            if version != VERSION:
-                raise UsageError(f"{path} is a record of version {version}, and this hil reads version {VERSION}")
-            if number == 1 and "record" not in facts:
-                raise UsageError(f"{path} is not {_LIKE}: its first line does not say so")
+            facts = _object(line)
+            if number == 1:
+                _check_first(path, facts)
             found.take(facts)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise UsageError(f"{path} is not {_LIKE}: line {number}: {error}") from error
+        except (ValueError, TypeError, RecursionError) as error:  # a TypeError: a key is missing
+            if number == 1:
+                raise UsageError(f"{path} is not {_LIKE}: line 1: {error}") from error
+            found.lost.append(f"line {number}: {error}")
     return found.record()
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    facts = json.loads(line)
+    if not isinstance(facts, dict):
+        raise ValueError(f"{_short(facts)}; expected an object")  # noqa: TRY004  (of the file, not of a program)
+    return facts
+
+
+def _check_first(path: Path, facts: Mapping[str, Any]) -> None:
+    if "record" not in facts:
+        raise UsageError(f"{path} is not {_LIKE}: its first line does not say so")
+    if facts["record"] != VERSION:
+        raise UsageError(
+            f"{path} is a record of version {_short(facts['record'])}, and this hil reads version {VERSION}"
+        )
 
 
 def begun(path: Path) -> bool:
@@ -247,13 +271,14 @@ def begun(path: Path) -> bool:
 
 class _Found:
     def __init__(self) -> None:
+        self.lost: list[str] = []
         self._parts: list[Part] = []
         self._tests: dict[str, Finished] = {}
         self._begun: dict[str, int] = {}
         self._end: End | None = None
         self._epochs = 0
 
-    def take(self, facts: Mapping[str, Any]) -> Self:
+    def take(self, facts: Mapping[str, Any]) -> None:
         if "record" in facts or "resumed" in facts:
             self._parts.append(_made(Part, facts))
             self._end = None
@@ -262,13 +287,15 @@ class _Found:
             self._begun[line.began] = self._begun.get(line.began, 0) + 1
             self._epochs = line.epochs
         elif "test" in facts:
-            self._tests.pop(str(facts["test"]), None)
-            self._tests[str(facts["test"])] = _made(Finished, facts)
+            # A test that has ended nobody knows how is not lost: whoever reads this takes it for trouble.
+            told = facts if isinstance(facts.get("outcome"), str) else {**facts, "outcome": "unknown"}
+            test = _made(Finished, told)
+            self._tests.pop(test.test, None)
+            self._tests[test.test] = test
         elif "ended" in facts:
+            self._end = _made(End, facts)
             # Somebody ended the run in order: what was under way then has taken nobody down.
             self._begun = {test: count for test, count in self._begun.items() if test in self._tests}
-            self._end = _made(End, facts)
-        return self
 
     def record(self) -> Record:
         return Record(
@@ -277,18 +304,69 @@ class _Found:
             begun=self._begun,
             end=self._end,
             epochs=self._epochs,
+            lost=tuple(self.lost),
         )
 
 
 def _made(kind: type[Line], facts: Mapping[str, Any]) -> Line:
-    known = _KEYS[kind]
+    known = _VALUES[kind]
     # JSON gives lists and no other kind of sequence; asking for less than that counts where a year of records is read.
-    values: dict[str, Any] = {
-        key: tuple(value) if type(value) is list else value for key, value in facts.items() if key in known
-    }
+    values: dict[str, Any] = {}
+    for key, value in facts.items():
+        if key not in known:
+            continue
+        fits, expected = known[key]
+        if not fits(value):
+            raise ValueError(f"`{key}` is {_short(value)}; expected {expected}")
+        values[key] = tuple(value) if type(value) is list else value
     return kind(**values)
 
 
-_KEYS: Mapping[type, frozenset[str]] = {
-    kind: frozenset(one.name for one in fields(kind)) for kind in (Part, Began, Finished, End)
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds
+
+
+def _all(kind: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) is list and all(type(one) is kind for one in value)
+
+
+def _maps_to(kind: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) is dict and all(type(one) is kind for one in value.values())
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < _LARGEST
+
+
+_Value = tuple[Callable[[Any], bool], str]
+"""Whether a value fits, and what fits in words."""
+_TEXT: Final[_Value] = (_is(str), "a text")
+_TEXTS: Final[_Value] = (_all(str), "a list of texts")
+_COUNT: Final[_Value] = (_is(int), "a whole number")
+_NUMBER: Final[_Value] = (_is_finite, "a finite number")
+_OBJECTS: Final[_Value] = (_all(dict), "a list of objects")
+_VALUES: Final[Mapping[type, Mapping[str, _Value]]] = {
+    Part: {
+        **dict.fromkeys(("hil", "bench", "nature", "boot_id", "command", "started"), _TEXT),
+        "simulated": (_is(bool), "true or false"),
+        "seed": _COUNT,
+        "faults": _TEXTS,
+        "context": (_is(dict), "an object"),
+        "devices": (_maps_to(dict), "an object of objects"),
+    },
+    Began: {"began": _TEXT, "at": _NUMBER, "epochs": _COUNT},
+    Finished: {
+        **dict.fromkeys(("test", "outcome", "error", "hop", "operation", "message"), _TEXT),
+        "device": (_is(str, type(None)), "a text or null"),
+        **dict.fromkeys(("seconds", "at"), _NUMBER),
+        "markers": _TEXTS,
+        "attempts": _COUNT,
+        **dict.fromkeys(("evidence", "reports"), _OBJECTS),
+    },
+    End: {"ended": _TEXT, "exit": _COUNT, "struck": (_maps_to(int), "an object of whole numbers")},
 }

@@ -87,12 +87,16 @@ class Requests:
             return {}, b""
         if do not in self._table:
             raise ValueError(f"no request {do!r}")
-        with clock.lock:
-            self._machine.absence.wait(client)
-            reply, data, seconds = self._table[do](request, payload)
-        if seconds:
-            what = request.get("path") or request.get("function") or " ".join(request.get("argv", ()))
-            clock.sleep(client, seconds, f"{do} {what}")
+        site, seconds = self._machine.site, 0.0
+        site.taken()  # what no request is to blame for
+        try:
+            with clock.lock:
+                self._machine.absence.wait(client)
+                reply, data, seconds = self._table[do](request, payload)
+        finally:
+            if seconds := seconds + site.taken():
+                what = request.get("path") or request.get("function") or " ".join(request.get("argv", ()))
+                clock.sleep(client, seconds, f"{do} {what}")
         return reply, data
 
     def _read(self, request: Request, _: bytes) -> Answer:

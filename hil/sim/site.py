@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ class MachineSite:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        # By thread: each serves one connection, and calls the hooks that what it was asked for passes.
+        self._due = threading.local()
 
     def now(self) -> float:
         """Seconds of the machine's clock."""
@@ -26,6 +29,16 @@ class MachineSite:
     def after(self, seconds: float, action: Callable[[], None]) -> None:
         """Let `action` happen later; it does not move time by itself."""
         self._machine.clock.at(seconds, action, daemon=True)
+
+    def take(self, seconds: float) -> None:
+        """Let the access that is under way take so much longer."""
+        self._due.seconds = getattr(self._due, "seconds", 0.0) + seconds
+
+    def taken(self) -> float:
+        """Seconds that hooks want what this thread has just answered to take longer; asked once."""
+        seconds: float = getattr(self._due, "seconds", 0.0)
+        self._due.seconds = 0.0
+        return seconds
 
     def log(self, text: str) -> None:
         """Add a line to the kernel log."""

@@ -125,6 +125,8 @@ class Session:
                 self._reply(ok=False)
 
     def _reply(self, first: int = 0, second: int = 0, data: bytes = b"", *, ok: bool = True) -> None:
+        if seconds := self._machine.site.taken():
+            self._machine.clock.sleep(self._client, seconds, "TinyGPU's server")
         self._sock.sendall(RESPONSE.pack(0 if ok else 1, first, second) + data)
 
     def _probe(self, base_class: int, nbytes: int, vendor: int) -> None:

@@ -20,7 +20,7 @@ const lineCard = (one) => {
 const sweepCard = (one) => {
   const fit = (found) => (found ? `α ${number(found.alpha_us)} µs, β ${number(found.beta)} GB/s` : 'no fit');
   return el('figure', { class: 'chart sweep' },
-    el('figcaption', {}, el('b', {}, `${one.direction} by size`),
+    el('figcaption', {}, el('b', {}, `${one.direction} by size`), one.of && said(` ${one.of}`, 'soft'),
       el('div', { class: 'small soft', text: `tonight ${fit(one.fit)}; usually (dashed) ${fit(one.usual_fit)}` })),
     sweepChart(one));
 };
@@ -57,8 +57,8 @@ const insideDevice = (device, section) => {
   const inside = el('div', { class: 'inside' });
   const facts = ['name', 'enclosure', 'negotiated', 'driver', 'firmware', 'engine', 'id'].filter((name) => device.facts[name]);
   inside.append(el('p', { class: 'small soft' }, said(facts.map((name) => `${name === 'name' ? '' : `${name} `}${device.facts[name]}`).join(' · ') || device.id)));
-  if (device.bottlenecks.length) inside.append(el('h3', { text: 'What bounds it' }), el('ul', {}, device.bottlenecks.map((one) => el('li', {}, el('b', { text: `${one.direction}: ` }), said(one.told)))));
-  if (device.residency) inside.append(el('h3', { text: 'What is better off in its memory' }), el('p', {}, said(device.residency)));
+  if (device.bottlenecks.length) inside.append(el('h3', { text: 'What bounds it' }), el('ul', {}, device.bottlenecks.map((one) => el('li', {}, el('b', { text: `${one.direction}: ` }), said(one.told), one.of && said(` (${one.of})`, 'soft')))));
+  if (device.residency.length) inside.append(el('h3', { text: 'What is better off in its memory' }), ...device.residency.map((one) => el('p', {}, said(one.told), one.of && said(` (${one.of})`, 'soft'))));
   const [chosen, others] = headlines(device.lines);
   const cards = [...chosen.map(lineCard), ...device.sweeps.map(sweepCard)];
   const warm = loads(device, section);

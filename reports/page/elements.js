@@ -15,6 +15,8 @@ const svg = (tag, props = {}, ...children) => filled(made(tag, 'http://www.w3.or
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const { texts, lists } = data;
+// How tests ended, worst first, in words.
+const counted = (counts) => data.outcomes.filter((name) => counts[name]).map((name) => `${counts[name]} ${name}`);
 const night = (at) => data.nights[at];
 // The device, log or file that a text came from may write from right to left: that stays within it.
 const said = (text, more = '') => el('span', { class: `text ${more}`.trim(), text });

@@ -3,7 +3,7 @@ const worst = (visit, name) => {
   if (!visit) return 'none';
   const suite = visit.suites[name];
   if (!suite) return visit.complete ? 'none' : 'cut off';
-  for (const outcome of TROUBLE) if (suite.counts[outcome]) return outcome;
+  for (const outcome of data.trouble) if (suite.counts[outcome]) return outcome;
   if (!visit.complete) return 'cut off';
   return suite.counts.passed ? 'passed' : 'skipped';
 };
@@ -34,7 +34,7 @@ const grid = (section) => {
       const cells = shown.map((at) => {
         const visit = visits.get(at);
         const state = worst(visit, name);
-        const counts = visit && visit.suites[name] ? Object.entries(visit.suites[name].counts).map(([o, n]) => `${n} ${o}`).join(', ') : '';
+        const counts = visit && visit.suites[name] ? counted(visit.suites[name].counts).join(', ') : '';
         const label = `${bench.name}, ${name}, ${night(at)}: ${counts || (state === 'none' ? 'did not run' : 'the run was cut off before it')}`;
         const cell = el('td', { class: `cell ${state.split(' ')[0]}`, role: 'gridcell', tabindex: '-1', 'aria-label': label, text: LETTERS[state] });
         if (counts) cell.opens = () => testsOf(bench, name, visit);
@@ -95,13 +95,11 @@ const grid = (section) => {
     observer.disconnect();
     scroll.scrollLeft = scroll.scrollWidth;
   }).observe(scroll);
-  const legend = el('p', { class: 'legend' }, ['passed', 'failed', 'broken', 'cut off', 'skipped'].map((state) =>
+  const legend = el('p', { class: 'legend' }, data.outcomes.map((state) =>
     el('span', {}, el('span', { class: `cell ${state.split(' ')[0]}`, 'aria-hidden': 'true', text: LETTERS[state] }), state)),
   el('span', { text: 'Arrow keys move, Enter shows the tests.' }));
-  const find = (bench, names, at) => flat.filter((cell) => cell.where.bench === bench && cell.where.at === at
-    && cell.opens).sort((a, b) => names.includes(b.where.suite) - names.includes(a.where.suite))[0];
-  const goTo = (bench, names, at) => {
-    const cell = find(bench, names, at);
+  const goTo = (bench, suite, at) => {
+    const cell = flat.find(({ where }) => where.bench === bench && where.suite === suite && where.at === at);
     if (!cell) return;
     move(cell);
     const panel = open(cell);

@@ -13,7 +13,7 @@ for (const section of data.sections) {
   const nights = grid(section);
   const lines = devices(section);
   const go = {
-    tests: (one) => nights.goTo(one.bench, one.tests.map((name) => name.split('::')[0].split('/').at(-2)), data.nights.indexOf(section.night)),
+    tests: (one) => nights.goTo(one.bench, one.suite, data.nights.indexOf(section.night)),
     device: (one) => lines.goTo(one.bench, one.device),
   };
   main.append(el('section', { class: 'section', id: id('tonight'), 'aria-label': natureName(section) }, tonight(section, go),

@@ -30,13 +30,11 @@ const test = (one) => {
 
 const testsOf = (bench, name, visit) => {
   const suite = visit.suites[name];
-  const counted = Object.entries(suite.counts).map(([outcome, count]) => `${count} ${outcome}`).join(', ');
-  const order = ['failed', 'broken', 'cut off', 'passed', 'skipped'];
-  const others = [...suite.others].sort((a, b) => order.indexOf(a.outcome) - order.indexOf(b.outcome));
+  const others = [...suite.others].sort((a, b) => data.outcomes.indexOf(a.outcome) - data.outcomes.indexOf(b.outcome));
   const passed = lists[suite.passed];
   return el('div', { class: 'opened card', tabindex: '-1' },
     el('h3', {}, said(bench.name), ` · ${name} · night of ${night(visit.at)}`),
-    el('p', { class: 'small soft' }, `${counted}; ran on `, said(visit.ran.map((number) => texts[number]).join(', ') || 'what no record tells'),
+    el('p', { class: 'small soft' }, `${counted(suite.counts).join(', ')}; ran on `, said(visit.ran.map((number) => texts[number]).join(', ') || 'what no record tells'),
       visit.faults.length ? said(`; injected: ${visit.faults.map((number) => texts[number]).join(', ')}`) : ''),
     others.length ? el('ul', { class: 'tests' }, others.map(test)) : '',
     passed.length ? later(plural(passed.length, 'test') + ' passed', () => el('ul', { class: 'names' },

@@ -3,7 +3,6 @@ const natureOf = (section) => (section.simulated ? 'simulated' : 'real');
 const natureName = (section) => (section.simulated ? 'Simulated benches' : 'Real benches');
 
 const MARKS = { good: '✓', 'NOT good': '✕', 'not known': '?' };
-const TROUBLE = ['failed', 'broken', 'cut off'];
 const CLASSES = { good: 'good', 'NOT good': 'bad' };
 const verdict = (section) => el('div', { class: `verdict ${CLASSES[section.verdict] || 'unknown'}` },
   el('span', { class: 'mark', 'aria-hidden': 'true', text: MARKS[section.verdict] }),
@@ -44,9 +43,9 @@ const lastCounts = (bench, at) => {
   for (const suite of Object.values(visit.suites)) {
     for (const [name, count] of Object.entries(suite.counts)) counts[name] = (counts[name] || 0) + count;
   }
-  const order = ['failed', 'broken', 'cut off', 'passed', 'skipped'].filter((name) => counts[name]);
+  const order = data.outcomes.filter((name) => counts[name]);
   const told = order.map((name) => el('span', {}, badge(name, `${counts[name]} ${name}`), ' '));
-  return el('span', {}, told, visit.complete ? '' : badge('cut', 'run not finished'));
+  return el('span', {}, told.length ? told : 'no test ran ', visit.complete ? '' : badge('cut', 'run not finished'));
 };
 
 // The first of many, the others folded away.
@@ -58,7 +57,7 @@ const items = (all, most, go) => {
 
 const troubled = (bench, at) => {
   const visit = bench.visits.find((one) => one.at === at);
-  return !visit || !visit.complete || Object.values(visit.suites).some((suite) => TROUBLE.some((name) => suite.counts[name]));
+  return !visit || !visit.complete || !visit.restored || Object.values(visit.suites).some((suite) => data.trouble.some((name) => suite.counts[name]));
 };
 
 const benchTable = (section) => {

@@ -19,6 +19,10 @@ class Site(Protocol):
         """Let `action` happen later; it does not move time by itself."""
         ...
 
+    def take(self, seconds: float) -> None:
+        """Let the access that is under way (to a file, a register, NVML, USB) take longer; `NEVER` = for ever."""
+        ...
+
     def remove(self, gpu: int) -> None:
         """Pull the cable of the enclosure that holds `gpu` (or the card out of its slot), at once."""
         ...
