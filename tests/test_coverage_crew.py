@@ -13,7 +13,7 @@ import pytest
 from pytest_runs import clean, eventually
 
 from hil.cli.coverage.crew import Crew
-from hil.cli.coverage.measuring import Stop
+from hil.cli.coverage.stop import Stop
 from hil.errors import BenchFault
 
 ALONE = ["-p", "no:cacheprovider", "-c", "/dev/null", "-q"]
@@ -169,3 +169,7 @@ def test_ctrl_c_and_sigterm_ask_once_and_break_off_the_second_time():
             signal.raise_signal(signal.SIGINT)
 
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_budget_is_spent_once_its_time_is_over():
+    assert (Stop().spent, Stop(60).spent, Stop(0).spent) == (False, False, True)

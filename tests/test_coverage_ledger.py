@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,6 +67,75 @@ def test_another_file_is_refused_in_one_message(tmp_path, content, said):
 
     with pytest.raises(UsageError, match=f"^{path} {said}"):
         ledger.read(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value", "said"),
+    [
+        ("runs", "severity", "mild", "runs.1.severity: Input should be a valid number (got 'mild')"),
+        ("runs", "severity", 7.5, "runs.1.severity: Input should be less than or equal to 1 (got 7.5)"),
+        ("runs", "seconds", "4", "runs.1.seconds: Input should be a valid number (got '4')"),
+        ("runs", "seconds", float("nan"), "runs.1.seconds: Input should be "),
+        ("runs", "host_seconds", 1e308, "runs.1.host_seconds: Input should be less than "),
+        ("runs", "given", [], "runs.1.given: Input should be "),
+        ("runs", "given", {"seed": 5}, "runs.1.given.seed: Input should be a valid string (got 5)"),
+        ("runs", "test", 5, "runs.1.test: Input should be a valid string (got 5)"),
+        ("runs", "end", "blue", "runs.1.end: Input should be 'green', 'alarm', "),
+        ("runs", "number", -1, "runs.1.number: Input should be greater than or equal to 0 (got -1)"),
+        ("runs", "struck", True, "runs.1.struck: Input should be a valid integer (got True)"),
+        ("about", "name", [], "about.1.name: Input should be a valid string (got [])"),
+        ("head", "profiles", "mac", "head.profiles: Input should be a valid "),
+        ("", "left", "2", "left: Input should be a valid integer (got '2')"),
+        ("", "runs", {"a" * 99: 1}, "runs: Input should be a valid "),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_size_is_named_with_its_run(tmp_path, part, key, value, said):
+    path = tmp_path / "c.json"
+    ledger.write(path, ALL)
+    facts = json.loads(path.read_text())
+    place = facts[part] if part else facts
+    (place[1] if isinstance(place, list) else place)[key] = value
+    path.write_text(json.dumps(facts))
+
+    with pytest.raises(UsageError) as caught:
+        ledger.read(path)
+
+    assert str(caught.value).startswith(f"{path} is not a file that `hil coverage --json` wrote: {said}")
+    assert len(str(caught.value)) < len(str(path)) + 250
+
+
+def test_a_key_that_is_missing_is_named_and_others_are_counted(tmp_path):
+    path = tmp_path / "c.json"
+    ledger.write(path, ALL)
+    facts = json.loads(path.read_text())
+    del facts["runs"][0]["end"], facts["left"]
+    path.write_text(json.dumps(facts))
+
+    with pytest.raises(UsageError, match=r": runs\.0\.end: Field required; and 1 more$"):
+        ledger.read(path)
+
+
+def test_keys_that_a_newer_hil_adds_are_no_fault(tmp_path):
+    path = tmp_path / "c.json"
+    ledger.write(path, ALL)
+    facts = json.loads(path.read_text())
+    facts["colour"] = facts["runs"][0]["colour"] = "red"
+    path.write_text(json.dumps(facts))
+
+    assert ledger.read(path).left == ALL.left
+
+
+def test_one_command_at_a_time_goes_on_with_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "c.json"
+    monkeypatch.chdir(tmp_path)
+
+    with ledger.alone(path), pytest.raises(BenchFault) as caught:
+        ledger.alone(Path("c.json"))
+
+    assert str(caught.value).startswith(f"c.json is in use by pid {os.getpid()} of ")
+    assert list(tmp_path.iterdir()) == []
+    with ledger.alone(path), ledger.alone(tmp_path / "other.json"):
+        pass
 
 
 def test_a_file_that_is_not_there_is_named():

@@ -162,6 +162,15 @@ def test_progress_is_one_line_at_a_terminal_and_rare_in_a_log(monkeypatch, live)
     assert ("\n" in terminal.text) is False
 
 
+def test_progress_tells_of_the_nights_before_the_runs(monkeypatch):
+    terminal = Terminal(live=True)
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    Progress(3).prepare(2, 12)
+
+    assert "2 of 12 clean nights for histories in 0.0 s" in terminal.text
+
+
 def test_a_log_is_told_now_and_then(monkeypatch):
     terminal = Terminal(live=False)
     monkeypatch.setattr("sys.stderr", terminal)

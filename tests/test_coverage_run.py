@@ -7,10 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from coverage_rows import HEAD, about, measured, row
 from pytest_runs import LIMIT, clean, eventually, hil
+
+from hil import __version__
+from hil.cli.coverage import catalogue, digests, ledger
+from hil.cli.coverage.command import suites
 
 FAULTS = '''
 from hil.sim.faults.base import Fault
@@ -229,6 +235,44 @@ def test_suites_that_cannot_be_run_at_all_are_no_score(lab):
     assert rows(lab) == {}
 
 
+@pytest.mark.slow
+def test_what_is_finished_is_shown_when_the_runs_themselves_fail(lab):
+    deadly = "import os\n\ndef test_it(device):\n    os.kill(os.getppid(), 9)\n"
+    put(lab / "deadly", {**SUITES, "driver/test_driver.py": deadly})
+
+    done = run(lab, "Torn", "Unseen", suites="deadly", jobs=1)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("hil: the process that runs pytest ended (status -9)")
+    assert "faults.py:Torn  1/1 transfer" in done.stdout
+    assert "1 runs were not made" in done.stdout
+
+
+def test_a_file_that_another_command_goes_on_with_is_left_alone(tmp_path):
+    path = tmp_path / "c.json"
+
+    with ledger.alone(path):
+        done = hil("coverage", "--fault", "bit-flip", "--json", str(path))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"hil: {path} is in use by pid {os.getpid()} of ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not path.exists()
+
+
+def test_one_fault_of_a_measurement_of_all_goes_on_and_does_not_complete_it(tmp_path):
+    path = tmp_path / "c.json"
+    digest = digests.suites(suites(None)), digests.faults(catalogue.chosen(()))
+    head = replace(HEAD, hil=__version__, draws=1, suites=digest[0], catalogue=digest[1])
+    ledger.write(path, measured(row(0, fault="bit-flip"), about=[about("bit-flip")], head=head, left=7))
+
+    done = hil("coverage", "--fault", "bit-flip", "--draws", "1", "--json", str(path))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "7 runs were not made" in done.stdout
+    assert ledger.read(path).left == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -241,6 +285,10 @@ def test_suites_that_cannot_be_run_at_all_are_no_score(lab):
         (["--fault", "bit-flip", "--json", __file__], "is not a file that `hil coverage --json` wrote"),
         (["--from", "/nowhere/c.json"], "/nowhere/c.json cannot be read"),
         (["--baseline", "/nowhere/c.json"], "/nowhere/c.json cannot be read"),
+        (
+            ["--from", "c.json", "--fault", "no-such", "--budget", "soon", "--seed", "1", "--json", "d.json"],
+            "holds and measures nothing: leave out --fault, --budget, --seed, --json",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_one_message_and_exit_code_2(arguments, said):
@@ -252,10 +300,6 @@ def test_what_makes_no_sense_is_one_message_and_exit_code_2(arguments, said):
 
 
 def test_a_measurement_is_shown_without_running_anything(tmp_path):
-    from coverage_rows import measured, row  # noqa: PLC0415
-
-    from hil.cli.coverage import ledger  # noqa: PLC0415
-
     path = Path(tmp_path / "c.json")
     ledger.write(path, measured(row(0)))
 

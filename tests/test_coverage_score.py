@@ -137,7 +137,7 @@ def test_the_markdown_is_a_table_that_holds_together():
     rows = [row(0, right=True), row(1, below_sight="small", end=End.NOT_RUN), clean(0)]
     rows.append(green(0, fault="warm", kind=Kind.CONTROL))
 
-    lines = list(markdown.lines(measured(*rows, about=apart)))
+    lines = list(markdown.lines(measured(*rows, about=apart), []))
 
     table = [line for line in lines[: lines.index("")] if line.startswith("|")]
     assert {line.replace(r"\|", "").count("|") for line in table} == {9}
@@ -146,6 +146,29 @@ def test_the_markdown_is_a_table_that_holds_together():
     assert any(line.startswith("| `other` | 0 of 0 (driver) | – |") for line in table)
     assert any(line.startswith("| `warm` (negative control) | 0 alarms in 1 runs") for line in lines)
     assert "Not scored yet: `later` (the oven)." in lines
+
+
+def test_the_markdown_says_what_is_lost_what_was_not_made_and_what_alarmed():
+    rows = [row(0), clean(0), clean(1, end=End.ALARM, test="driver/test_heat.py::test_cool")]
+
+    whole, part = list(markdown.lines(measured(*rows), [])), list(markdown.lines(measured(*rows, left=3), ["melts: …"]))
+
+    assert part == [
+        *whole[:-1],
+        "3 runs were not made: the figures above are of part of the measurement.",
+        "",
+        "* LOST melts: …",
+        "",
+        whole[-1],
+    ]
+    assert any(line.endswith("confidence): driver/test_heat.py::test_cool |") for line in whole)
+
+
+def test_a_control_that_was_not_run_has_no_rate():
+    untried = measured(about=[about("warm", control=True)])
+
+    assert "control warm: not run" in list(text.lines(untried, []))
+    assert "| `warm` (negative control) | not run |" in list(markdown.lines(untried, []))
 
 
 def test_a_fault_that_is_not_caught_at_all_any_more_is_lost():
@@ -220,7 +243,7 @@ def test_the_readme_shows_the_measurement_that_comes_with_hil():
     shown, end, _ = behind.partition("<!-- /score -->")
     path = baseline.committed()
 
-    lines = [] if path is None else list(markdown.lines(ledger.read(path)))
+    lines = [] if path is None else list(markdown.lines(ledger.read(path), []))
 
     assert end
     assert shown.split() == "\n".join(lines).split()

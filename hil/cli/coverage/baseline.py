@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
-from hil.cli.coverage import catalogue, score
+from hil.cli.coverage import catalogue, command, score
 from hil.cli.coverage.arithmetic import wilson
 from hil.cli.coverage.catalogue import Drawn, Entry
 from hil.cli.coverage.ledger import Measured
@@ -19,12 +18,9 @@ NAME = "coverage.json"
 
 def committed() -> Path | None:
     """The measurement that comes with hil, if there is one."""
-    spec = find_spec("hil.reports")
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(place) / NAME
-        if path.is_file():
-            return path
-    return None
+    folder = command.package("hil.reports")
+    path = None if folder is None else folder / NAME
+    return path if path is not None and path.is_file() else None
 
 
 def to_repeat(before: Measured, entries: Iterable[Entry]) -> dict[str, tuple[int, Drawn]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
+from hil.cli.coverage import catalogue, command
 from hil.cli.coverage.catalogue import Entry
 from hil.cli.coverage.command import Suites
 
@@ -23,8 +23,11 @@ def suites(where: Suites) -> str:
 
 
 def faults(entries: Sequence[Entry]) -> str:
-    """Of the simulated machine and the faults `entries`, wherever those come from."""
-    sources = {inspect.getsourcefile(entry.kind) for entry in entries}
+    """Of the simulated machine, the registered faults, and the faults `entries`, wherever those come from.
+
+    The registered ones count whether they are among `entries` or not: a part of a measurement can be made alone.
+    """
+    sources = {inspect.getsourcefile(entry.kind) for entry in (*catalogue.chosen(()), *entries)}
     foreign = [Path(source) for source in sources if source]
     return _digest([*_files(_package("hil.sim")), *sorted(foreign)])
 
@@ -44,9 +47,9 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _package(name: str) -> Path:
-    spec = find_spec(name)
-    assert spec is not None and spec.submodule_search_locations  # noqa: S101, PT018  (they come with this one)
-    return Path(next(iter(spec.submodule_search_locations)))
+    folder = command.package(name)
+    assert folder is not None  # noqa: S101  (it comes with this one)
+    return folder
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from hil.bench.locks import DeviceBusy, DeviceLock, default_folder
 from hil.cli.coverage import score
-from hil.cli.coverage.row import Row
+from hil.cli.coverage.row import Count, Row
 from hil.cli.coverage.score import About
 from hil.errors import BenchFault, UsageError
-from hil.model import from_dict, to_dict
+from hil.model import to_dict
 
 FORMAT = 1
 """Keys are added without a new one."""
 _LIKE = "a file that `hil coverage --json` wrote"
+_SHOWN = 60
+"""Characters of a wrong value that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,7 @@ class Measured:
     head: Head
     about: tuple[About, ...]
     runs: tuple[Row, ...]
-    left: int = 0
+    left: Count
     """Runs that were not made: the budget was spent, or somebody ended it."""
 
     def score(self) -> score.Score:
@@ -67,23 +72,39 @@ def read(path: Path) -> Measured:
     """What `path` holds.
 
     Raises:
-        UsageError: it cannot be read, or is no such file.
+        UsageError: it cannot be read, or is no such file; names the key that is wrong, and its run.
 
     """
     try:
-        data = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        data = json.loads(text)
         if data["hil_coverage"] != FORMAT:
             raise UsageError(f"{path} is of format {data['hil_coverage']}; this hil reads format {FORMAT}")
-        return Measured(
-            head=from_dict(Head, data["head"]),
-            about=tuple(from_dict(About, one) for one in data["about"]),
-            runs=tuple(from_dict(Row, one) for one in data["runs"]),
-            left=int(data["left"]),
-        )
+        # Strict, of the text: JSON's arrays become tuples and its strings enumerations, and nothing else is coerced.
+        return TypeAdapter(Measured).validate_json(text, strict=True)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}; expected {_LIKE}") from error
-    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+    except ValidationError as error:
+        raise UsageError(f"{path} is not {_LIKE}: {_wrong(error)}") from error
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise UsageError(f"{path} is not {_LIKE}: {error!r}") from error
+
+
+def alone(path: Path) -> DeviceLock:
+    """A held lock on `path`, for one command that goes on with it; a context manager.
+
+    Raises:
+        BenchFault: another command goes on with it; names that one.
+
+    """
+    try:
+        # A folder of its own: what lies in that of the devices is taken for one of them. Not beside the file: there it
+        # would stay behind.
+        return DeviceLock.acquire(str(path.parent.resolve() / path.name), default_folder().with_name("hil-score-locks"))
+    except DeviceBusy as error:
+        raise BenchFault(
+            f"{path} is in use by {error.holder}. Wait for that command or end it, or name another file"
+        ) from error
 
 
 def same(before: Head, now: Head, path: Path) -> None:
@@ -124,6 +145,14 @@ def digest_of(head: Head) -> str:
     """One line on what was measured, for people."""
     parts = [f"hil {head.hil}", f"{head.draws} draws a fault", f"seed {head.seed}", f"suites {head.suites}"]
     return ", ".join([*parts, f"catalogue {head.catalogue}"])
+
+
+def _wrong(error: ValidationError) -> str:
+    """The first of what is wrong: ``runs.3.seconds: Input should be a valid number (got '4')``."""
+    first, *more = error.errors(include_url=False)
+    place, value = ".".join(map(str, first["loc"])), repr(first["input"])
+    got = "" if first["type"] == "missing" else f" (got {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'})"
+    return f"{place}: {first['msg']}{got}" + (f"; and {len(more)} more" if more else "")
 
 
 def _told(value: object) -> str:

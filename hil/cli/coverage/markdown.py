@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hil.cli.coverage import arithmetic, spans, text
 from hil.cli.coverage.ledger import Measured, digest_of
@@ -22,8 +22,8 @@ _HEAD = (
 _CLEAN = {Kind.CLEAN: "clean machines, `quick`", Kind.WHOLE: "clean machines, the whole run"}
 
 
-def lines(measured: Measured) -> Iterator[str]:
-    """The table, and below it what is not in it."""
+def lines(measured: Measured, lost: Sequence[str]) -> Iterator[str]:
+    """The table, and below it what is not in it. `lost` as in `text.lines`."""
     found = measured.score()
     yield f"| {' | '.join(_HEAD)} |"
     yield "|---" * len(_HEAD) + "|"
@@ -42,6 +42,12 @@ def lines(measured: Measured) -> Iterator[str]:
         yield ""
         told = [f"`{name}` ({why})" for name, why in found.unscored.items()]
         yield f"Not scored yet: {', '.join(told)}."
+    if measured.left:
+        yield ""
+        yield f"{text.not_made(measured.left)}."
+    if lost:
+        yield ""
+        yield from (f"* LOST {sentence}" for sentence in lost)
     yield ""
     yield f"Measured with {digest_of(measured.head)}."
 

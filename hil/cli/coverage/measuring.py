@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import Self
 
 from hil.cli.coverage import command, past, row
 from hil.cli.coverage.command import Suites
 from hil.cli.coverage.crew import Crew
 from hil.cli.coverage.plan import Job
 from hil.cli.coverage.row import End, Row, Tally
+from hil.cli.coverage.stop import Stop
 from hil.errors import BenchFault
 
 RECORD = "record.jsonl"
@@ -34,8 +30,6 @@ class Task:
     ci: bool
     shows_as: Mapping[str, str]
     """What the message of an alarm matches if it is right, by fault."""
-    budget: float | None
-    """Real seconds after which no job begins; `None` = all begin."""
     past: Mapping[str, Path] = field(default_factory=dict)
     """The nights before, by profile: a history file each; see `hil.cli.coverage.past`."""
 
@@ -47,41 +41,20 @@ class _Running:
     tally: Tally = field(default_factory=Tally)
 
 
-class Stop:
-    """Whether the user wants it to end: Ctrl-C or SIGTERM once; a second time breaks off at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    @contextmanager
-    def listening(self) -> Iterator[Self]:
-        """Take the two signals; the ways of before are restored at the end."""
-        before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
 def measure(jobs: Iterable[Job], crew: Crew, task: Task, keep: Callable[[Row], None], stop: Stop) -> None:
-    """Run `jobs`; `keep` is given each row as soon as it is known. Once `stop` is asked, runs are ended in order.
+    """Run `jobs`; `keep` is given each row as soon as it is known.
+
+    Once `stop` is asked, runs are ended in order; once its budget is spent, none begins.
 
     Raises:
         BenchFault: pytest's processes end by themselves, or pytest cannot be run at all.
 
     """
-    began = time.monotonic()
     waiting = deque(jobs)
     running: dict[int, _Running] = {}
     broken: list[Row] = []
     while not stop.asked:
-        while waiting and crew.idle and not _spent(task, began):
+        while waiting and crew.idle and not stop.spent:
             job = waiting.popleft()
             if job.below_sight:
                 keep(row.not_run(job))
@@ -112,10 +85,6 @@ def _start(one: _Running, crew: Crew, task: Task, running: dict[int, _Running]) 
     running[crew.start(arguments, folder)] = one
 
 
-def _spent(task: Task, began: float) -> bool:
-    return task.budget is not None and time.monotonic() - began >= task.budget
-
-
 def _keep_all(rows: Iterable[Row], keep: Callable[[Row], None]) -> None:
     for one in rows:
         keep(one)
@@ -125,5 +94,5 @@ def _look_at(broken: Sequence[Row]) -> None:
     if len(broken) == _GIVE_UP:
         raise BenchFault(
             f"pytest itself breaks before the first test, {_GIVE_UP} times in a row ({broken[-1].error}: "
-            f"{broken[-1].message}): nothing was scored; try `pytest suites/ --hil-bench sim`"
+            f"{broken[-1].message}): they are not scored; try `pytest suites/ --hil-bench sim`"
         )

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from hil.cli.coverage.crew import Ended
 from hil.cli.coverage.plan import Job, Kind
@@ -19,6 +21,13 @@ _SHORT = 400
 """Characters of a message that are kept."""
 _CAME_TO_AN_END = (0, 1, 4, 5)
 """pytest's exit codes of a run that says something about the bench: green, red, bench cannot be opened, no test."""
+_CENTURY = 3.2e9
+"""Seconds; no run took longer, and sums of such are numbers still."""
+
+# As a file may hold them; see `hil.cli.coverage.ledger.read`.
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=_CENTURY)]
 
 
 class End(StrEnum):
@@ -40,13 +49,13 @@ class Row:
 
     kind: Kind
     fault: str
-    number: int
+    number: Count
     profile: str
-    seed: int
-    severity: float | None
+    seed: Count
+    severity: Share | None
     given: Mapping[str, str] = field(default_factory=dict)
     below_sight: str = ""
-    struck: int | None = None
+    struck: Count | None = None
     """How often the fault acted; `None` = not known, because the run or the machine did not live to tell."""
     end: End
     test: str = ""
@@ -58,11 +67,11 @@ class Row:
     message: str = ""
     right: bool | None = None
     """Whether the message names what was wrong; `None` = there is none, or the fault does not say what is right."""
-    tests: int = 0
+    tests: Count = 0
     """Run until then, without those that were skipped."""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """Real ones until the run was over, with its start and its end."""
-    host_seconds: float = 0.0
+    host_seconds: Seconds = 0.0
     """On the clock of the machine under test."""
 
     @property

@@ -37,7 +37,7 @@ def lines(measured: Measured, lost: Sequence[str]) -> Iterator[str]:
         yield from (f"  {options}: {said}" for options, said in part.alarmed[:_SHOWN])
     yield total(found.faults)
     if measured.left:
-        yield f"{measured.left} runs were not made: the figures above are of part of the measurement"
+        yield not_made(measured.left)
     yield from (f"LOST {sentence}" for sentence in lost)
 
 
@@ -54,6 +54,11 @@ def total(faults: Sequence[FaultScore]) -> str:
     return told + (f"; diagnosis right in {right} of {judged}" if judged else "")
 
 
+def not_made(left: int) -> str:
+    """What `left` runs that were not made mean for the figures above."""
+    return f"{left} runs were not made: the figures above are of part of the measurement"
+
+
 def span(low: float, high: float) -> str:
     """An interval in per cent; with a digit more where rounding would say that nothing was missed."""
     digits = 1 if 99 < low * PERCENT < PERCENT else 0  # noqa: PLR2004
@@ -68,10 +73,13 @@ def ranked(counts: Mapping[str, int], most: int = 1) -> str:
 
 
 def rate(part: CleanScore) -> str:
-    """``0 alarms in 1000 runs (below 0.30 % with 95 % confidence)``."""
+    """``0 alarms in 1000 runs (below 0.30 % with 95 % confidence)``, and the tests that raised some; or ``not run``."""
+    if not part.runs:
+        return "not run"
     bound = part.bound * PERCENT
     shown = f"{bound:.2g}" if bound < 10 else f"{bound:.0f}"  # noqa: PLR2004  (two digits tell enough)
-    return f"{part.alarms} alarms in {part.runs} runs (below {shown} % with 95 % confidence)"
+    told = f"{part.alarms} alarms in {part.runs} runs (below {shown} % with 95 % confidence)"
+    return told + (f": {ranked(part.tests, 3)}" if part.tests else "")
 
 
 def _row(one: FaultScore) -> tuple[str, ...]:
@@ -102,8 +110,7 @@ def _notes(one: FaultScore) -> Iterator[str]:
 
 
 def _clean(part: CleanScore) -> str:
-    name = f"{_CLEAN[part.kind]} {part.name}".rstrip()
-    return f"{name}: {rate(part)}" + (f": {ranked(part.tests, 3)}" if part.tests else "")
+    return f"{_CLEAN[part.kind]} {part.name}".rstrip() + f": {rate(part)}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
