@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from sim_rig import Rig
 
 from hil.bench import Bench, Device, Wish, open_bench, parse
-from hil.errors import NotPermitted
+from hil.errors import DeviceHung, NotPermitted
 from hil.hosts.bench_sections import Allow
+from hil.sim.faults.base import NEVER, Fault, Trigger
 
 FIRST, SECOND = "rtx-4090-th3p4g3", "rtx-6000-ada-egpu-node-titan"
 
@@ -71,6 +73,45 @@ def test_what_cannot_be_read_is_said_once(bench):
     assert bench.notes[0].startswith("error counters and kernel log were not read around every test: ")
 
 
+class Stuck(Fault):
+    """NVML's replay counter is never told again, once that is wanted."""
+
+    name, domain, story, seen_by = "stuck", "driver", "The driver waits for a lock that nobody gives back.", "driver"
+    wanted = False
+
+    def on_nvml(self, function, answer):
+        return {**answer, "seconds": NEVER} if self.wanted and function == "nvmlDeviceGetPcieReplayCounter" else answer
+
+
+def test_the_first_reading_that_hangs_is_its_tests_and_the_second_is_the_last(tmp_path):
+    faults = []
+
+    def make(site):
+        faults.append(Stuck(Trigger(), site))
+        return faults[0]
+
+    rig = Rig("linux-two-enclosures", make)
+    made = open_bench(Wish(selection=parse(f"sim:{rig.address}"), folder=tmp_path))
+    device, counting, told = made.device(FIRST), made.counting, []
+    counting.begin(device)
+    faults[0].wanted = True
+    began = made.machine_now()
+    for _ in range(4):
+        told.append((counting.end(device), counting.hung))
+        counting.begin(device)
+    spent = made.machine_now() - began
+    notes = [note for note in made.notes if "were not read around every test" in note]
+    made.close()
+    rig.close()
+
+    assert [seen for seen, _ in told] == [None] * 4
+    assert isinstance(told[0][1], DeviceHung)
+    assert "nvmlDeviceGetPcieReplayCounter" in str(told[0][1])
+    assert [hung for _, hung in told[1:]] == [None] * 3
+    assert 120 <= spent < 125
+    assert len(notes) == 1
+
+
 def test_what_needs_consent_provokes_and_a_write_through_a_bar_does_not(bench):
     device = bench.device(FIRST)
     bench.counting.begin(device)
@@ -78,7 +119,7 @@ def test_what_needs_consent_provokes_and_a_write_through_a_bar_does_not(bench):
     bench.require("bar_write", device)
     assert bench.counting.provoked == []
     bench.require("reset", device)
-    assert bench.counting.provoked == [f"reset of {FIRST}"]
+    assert bench.counting.provoked == ["reset"]
     bench.counting.begin(device)
     assert bench.counting.provoked == []
 

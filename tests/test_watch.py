@@ -148,6 +148,29 @@ def test_an_xid_without_text_shows_its_meaning_or_says_there_is_none() -> None:
         ("pci 0000:04:00.0: BAR 1: no space for [mem size 0x400000000]", "pci"),
         ("usb 1-1: new high-speed USB device", ""),
         ("systemd: standard output of dartboard.service", ""),
+        ("AppleT8110DART: dart-apciec0: translation exception", "dart"),
+        ("nvidia 0000:04:00.0: AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x000f address=0x0 flags=0x0020]", "iommu"),
+        ("DMAR: [DMA Write NO_PASID] Request device [04:00.0] fault addr 0x0 [fault reason 0x05] PTE Write", "iommu"),
+        ("DMAR: [INTR-REMAP] Request device [04:00.0] fault index 0x1f", ""),
+        ("BUG: kernel NULL pointer dereference, address: 0000000000000008", "kernel"),
+        ("kernel BUG at mm/slub.c:546!", "kernel"),
+        ("Oops: 0002 [#1] PREEMPT SMP NOPTI", "kernel"),
+        ("Internal error: synchronous external abort: 0000000096000410 [#1] SMP", "kernel"),
+        ("general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1]", "kernel"),
+        ("traps: python3[812] general protection fault ip:7f3a sp:7ffc error:0 in libcuda.so.1[7f00+100]", ""),
+        ("watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [kworker/3:1:211]", "kernel"),
+        ("NMI watchdog: Watchdog detected hard LOCKUP on cpu 2", "kernel"),
+        ("INFO: task kworker/u16:3:97 blocked for more than 120 seconds.", "kernel"),
+        ("Kernel panic - not syncing: Fatal exception in interrupt", "kernel"),
+        ("panic(cpu 4 caller 0xfffffe0000000000): nvme timeout", "kernel"),
+        ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "kernel"),
+        ("rcu: INFO: rcu_sched self-detected stall on CPU", "kernel"),
+        ("WARNING: CPU: 3 PID: 8 at drivers/pci/pci.c:2112 pci_disable_device+0x8c/0xb0", "kernel"),
+        ("WARNING: CPU: 3 PID: 8 at /var/lib/dkms/nvidia/build/nv.c:41 nv_close+0x1/0x2 [nvidia]", "kernel"),
+        ("WARNING: drivers/thunderbolt/tunnel.c:90 at tb_tunnel_free+0x9/0x10, CPU#1: kworker/1:0/7", "kernel"),
+        ("WARNING: CPU: 0 PID: 9 at drivers/net/wireless/rtw89/pci.c:1 rtw89_pci_tx+0x1/0x2 [rtw89_pci]", ""),
+        ("[Firmware Bug]: ACPI region does not cover the entire command/response buffer.", ""),
+        ("rcu: Hierarchical RCU implementation.", ""),
     ],
 )
 def test_a_line_is_marked_with_what_it_is_about(text: str, about: str) -> None:
@@ -169,6 +192,44 @@ def test_observations_are_what_came_after_the_mark_and_nothing_else() -> None:
     assert [xid.number for xid in seen.xids] == [79]
     assert {str(c) for c in seen.aer} == {f"{GPU} nonfatal CmpltTO: 3", f"{UP} fatal DLP: 1"}
     assert (seen.rebooted, seen.problems) == (False, ())
+
+
+HEAD = f"pcieport {ROOT}: AER: Uncorrectable (Fatal) error message received from {GPU}"
+SEVERE = f"nvidia {GPU}: PCIe Bus Error: severity=Uncorrectable (Fatal), type=Transaction Layer, (Receiver ID)"
+OLD = f"pcieport {ROOT}: AER: Multiple Uncorrected (Non-Fatal) error received: {UP}"
+MILD = f"nvidia {GPU}: PCIe Bus Error: severity=Correctable, type=Data Link Layer, (Receiver ID)"
+MALFORMED = f"nvidia {GPU}:    [18] MalfTLP                (First)"
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        ([HEAD, SEVERE, MALFORMED], [f"{GPU} fatal MalfTLP: 1"]),
+        ([HEAD], [f"{GPU} fatal not named: 1"]),
+        ([OLD], [f"{UP} nonfatal not named: 1"]),
+        ([SEVERE, MALFORMED, MILD, f"nvidia {GPU}:    [ 6] BadTLP"], [f"{GPU} fatal MalfTLP: 1"]),
+        ([MILD, f"nvidia {GPU}:    [ 6] BadTLP"], []),
+        ([MALFORMED], []),
+        ([line.replace(GPU, "0000:09:00.0") for line in (HEAD, SEVERE, MALFORMED)], []),
+    ],
+)
+def test_an_uncorrectable_error_that_no_counter_tells_of_is_taken_from_the_log(
+    texts: list[str], found: list[str]
+) -> None:
+    host = machine()
+    mark = begin(host, [GPU])
+    host.log = [LogLine(time=101.0, text=text) for text in texts]
+
+    assert [str(c) for c in since(host, mark).aer] == found
+
+
+def test_an_uncorrectable_error_that_a_counter_tells_of_is_not_told_again() -> None:
+    host = machine()
+    mark = begin(host, [GPU])
+    host.log = [LogLine(time=101.0, text=text) for text in (HEAD, SEVERE, MALFORMED)]
+    count(host, GPU, "fatal", "MalfTLP 1\n")
+
+    assert [str(c) for c in since(host, mark).aer] == [f"{GPU} fatal MalfTLP: 1"]
 
 
 def test_mark_and_observations_cross_a_process_boundary() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from operations_rig import Bench
 
+from hil.discovery import discover
 from hil.hosts import LogLine
 from hil.model import Gpu, PciFunction, Router, RouterRole
 from hil.watch import (
@@ -18,16 +19,21 @@ from hil.watch import (
     Window,
     alarms,
     driver_alarms,
+    inexcusable,
     link_alarms,
     opened,
     parse,
     ratings,
+    subject,
     summary,
     turned,
+    unexplained,
 )
 from tests.files_host import FilesHost, refused
 
 GPU = "0000:04:00.0"
+STALL = "rcu: INFO: rcu_preempt self-detected stall on CPU"
+REMAPPED = "DMAR: [DMA Read NO_PASID] Request device [04:00.0] fault addr 0xfff0000 [fault reason 0x06] PTE Read"
 FALLEN = "NVRM: Xid (PCI:0000:04:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
 
 
@@ -78,7 +84,12 @@ def test_errors_and_xids_are_seen_once_each(bench):
 
 
 def test_a_card_is_rated_by_what_nvml_tells(bench):
-    assert ratings(bench.context.host, bench.gpu) == Ratings(power_w=320.0, highest_mhz=2520)
+    host = bench.context.host
+    geforce = next(gpu for gpu in discover(host).gpus if gpu.id != bench.gpu.id)
+    rated = ratings(host, bench.gpu)
+
+    assert rated == Ratings(power_w=320.0, highest_mhz=2520, highest_memory_mhz=10501, base_mhz=2016, slowdown_c=93)
+    assert ratings(host, geforce) == replace(rated, base_mhz=None)
 
 
 def test_a_mac_counts_nothing_and_its_log_is_not_read_around_every_test():
@@ -132,12 +143,84 @@ def test_a_drivers_xid_alarms_for_its_own_gpu_only():
     assert driver_alarms(seen, address="0000:09:00.0") == ()
 
 
-def test_an_exception_of_the_iommu_alarms():
-    line = WatchedLine(time=1.0, text="DART error: translation fault", about="dart")
+def said(*texts: str) -> Observations:
+    lines = [LogLine(time=1.0, text=text) for text in texts]
+    watched = tuple(WatchedLine(time=1.0, text=text, about=subject(text)) for text in texts)
+    return Observations(xids=parse(lines), lines=watched)
 
-    assert alarms(Observations(lines=(line,)), address=GPU) == (
+
+def xids(*numbers: int) -> Observations:
+    return said(*(f"NVRM: Xid (PCI:0000:04:00): {number}, pid=1" for number in numbers))
+
+
+def test_an_exception_of_the_iommu_alarms():
+    assert alarms(said("DART error: translation fault", "DART: initialized"), address=GPU) == (
         "the host's IOMMU logged: DART error: translation fault",
     )
+
+
+def test_an_exception_of_a_pcs_iommu_alarms_for_the_device_that_it_names():
+    assert driver_alarms(said(REMAPPED), address=GPU) == (f"the host's IOMMU logged: {REMAPPED}",)
+    assert driver_alarms(said(REMAPPED), address="0000:09:00.0") == ()
+
+
+def test_a_kernel_that_is_broken_alarms_once_and_says_how_often():
+    assert driver_alarms(said(STALL, "usb 1-1: new device", "Oops: 0000 [#1]"), address=GPU) == (
+        f"the kernel logged: {STALL} (the first of 2 such lines)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("provoked", "left"),
+    [
+        ([], [13, 45, 48, 62, 79, 119, 154]),
+        (["unplug"], [48, 62]),
+        (["reset"], [48, 62]),
+        (["kill"], [48, 62, 79, 119, 154]),
+        (["sleep"], [48, 62, 79, 119, 154]),
+        (["unbind", "unplug"], [48, 62]),
+    ],
+)
+def test_what_is_done_to_a_device_explains_some_xids_and_not_others(provoked, left):
+    seen = unexplained(xids(13, 45, 48, 62, 79, 119, 154), provoked)
+
+    assert [xid.number for xid in seen.xids] == left
+
+
+@pytest.mark.parametrize(
+    ("provoked", "left"),
+    [
+        ([], ["BadTLP", "SDES", "CmpltTO", "MalfTLP"]),
+        (["unplug"], ["MalfTLP"]),
+        (["kill"], ["SDES", "CmpltTO", "MalfTLP"]),
+        (["kill", "reset"], ["MalfTLP"]),
+    ],
+)
+def test_what_is_done_to_a_device_explains_some_errors_and_not_others(provoked, left):
+    grave = [counted(name, 1, severity="fatal") for name in ("SDES", "CmpltTO", "MalfTLP")]
+    seen = unexplained(Observations(aer=(counted("BadTLP", 99), *grave), replays=99, seconds=1.0), provoked)
+
+    assert [count.name for count in seen.aer] == left
+    assert seen.replays == (0 if provoked else 99)
+
+
+def test_nothing_explains_a_broken_kernel_an_exception_of_the_iommu_or_a_narrower_link():
+    seen = replace(said(STALL, REMAPPED, FALLEN), narrowed="40 before, 20 now")
+
+    assert len(alarms(unexplained(seen, ["unplug"]), address=GPU)) == 3
+    assert driver_alarms(inexcusable(seen), address=GPU) == (f"the kernel logged: {STALL}",)
+    assert inexcusable(seen).narrowed == seen.narrowed
+
+
+def test_an_uncorrectable_error_that_is_only_logged_is_seen_through_a_window(bench):
+    host, machine = bench.context.host, bench.rig.machine
+    window = opened(host, bench.gpu)
+    text = f"nvidia {GPU}: PCIe Bus Error: severity=Uncorrectable (Fatal), type=Transaction Layer, (Receiver ID)"
+    bench.rig.do(machine.log, text)
+    bench.rig.do(machine.site.count_error, 0, "CmpltTO", 1)
+    seen, _ = turned(host, window)
+
+    assert [str(count) for count in seen.aer] == ["0000:00:07.0 nonfatal CmpltTO: 1", f"{GPU} fatal not named: 1"]
 
 
 def test_an_enclosures_link_that_carries_less_than_before_alarms_and_one_that_left_does_not():

@@ -313,7 +313,7 @@ class Bench:
                 operation=what,
             )
         if what not in QUIET:
-            self.counting.provoked.append(f"{what} of {device.alias}")
+            self.counting.provoked.append(what)
 
     def cannot_write_bars(self, device: Device) -> str:
         """Why BARs of `device` must not be written here; empty if they may be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hil.errors import HilError
+from hil.errors import DeviceHung, HilError
 from hil.model import from_dict
 from hil.watch import Observations
 
@@ -18,15 +18,19 @@ class Counting:
 
     Attributes:
         provoked: what was done meanwhile that makes a sound link count errors and a sound driver log Xids (a cable
-            pulled, a reset, a client killed), in words; cleared by `begin`.
+            pulled, a reset, a client killed), keys of `hil.watch.alarms.EXPLAINED`; cleared by `begin`.
+        hung: how a reading around the present test did not come back: the first of a run that does so fails its test,
+            a second one is the last.
 
     """
 
     def __init__(self, bench: Bench) -> None:
         self.provoked: list[str] = []
+        self.hung: DeviceHung | None = None
         self._bench = bench
         self._open_on = ""
         self._blind = False
+        self._hangs = 0
 
     def begin(self, device: Device, *, afresh: bool = False) -> None:
         """Open the window on `device`.
@@ -35,6 +39,7 @@ class Counting:
         `afresh` says so.
         """
         self.provoked.clear()
+        self.hung = None
         address = _address(device)
         if not address or self._bench.captured:
             self._open_on = ""
@@ -53,15 +58,36 @@ class Counting:
             return None
         return from_dict(Observations, facts)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a reading would only cost its whole deadline once more."""
+        return self.hung is not None or self._hangs > 1
+
+    def note_hang(self, error: DeviceHung) -> None:
+        """Take down that a reading around the present test did not come back."""
+        self._hangs += 1
+        if self._hangs > 1:
+            self._say(error)
+        else:
+            self.hung = error
+
     def _asked(self, operation: str, **arguments: Any) -> dict[str, Any] | None:
+        if self.stuck:
+            return None
         try:
             found: dict[str, Any] | None = self._bench.host_call(operation, **arguments)
+        except DeviceHung as error:
+            self.note_hang(error)
+            return None
         except HilError as error:
-            if not self._blind:
-                self._blind = True
-                self._bench.notes.append(f"error counters and kernel log were not read around every test: {error}")
+            self._say(error)
             return None
         return found or {}
+
+    def _say(self, error: HilError) -> None:
+        if not self._blind:
+            self._blind = True
+            self._bench.notes.append(f"error counters and kernel log were not read around every test: {error}")
 
 
 def _address(device: Device) -> str:

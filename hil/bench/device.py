@@ -11,6 +11,7 @@ from hil.bench.notes import GIVEN_UP
 from hil.bench.recovery import Rung, recover
 from hil.errors import BenchFault, DeviceFault, DeviceGone, HilError, LinkFault, NotCaptured, NotSupported, says_enough
 from hil.model import Gpu, Inventory, LinkKind, Router, found_again, to_dict
+from hil.watch import KILL
 
 if TYPE_CHECKING:
     from hil.bench.bench import Bench
@@ -160,7 +161,7 @@ class Device:
     def kill(self) -> None:
         """SIGKILL its process, as a crash would."""
         if self._process is not None:
-            self.bench.counting.provoked.append(f"its client on {self.alias} was killed")
+            self.bench.counting.provoked.append(KILL)
             self._process.kill()
 
     def stderr_text(self) -> str:

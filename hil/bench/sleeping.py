@@ -48,7 +48,7 @@ def sleep(bench: Bench, seconds: int, keep: Collection[Device] = ()) -> float:
             f"bench {bench.name} does not allow its host to be put to sleep: set allow.sleep = true if it may be",
             operation="sleep",
         )
-    bench.counting.provoked.append("sleep of the host")
+    bench.counting.provoked.append("sleep")
     taken = bench.host_call(f"{OPERATIONS}:sleep", seconds=seconds, deadline=seconds + 2 * GRACE)
     inventory = bench.refresh()
     for device in bench.devices:

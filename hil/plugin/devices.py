@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from textwrap import shorten
 from typing import Any
 
@@ -15,12 +14,12 @@ from hil.bench.device import PROBE_DEADLINE, Device
 from hil.bench.limits import over
 from hil.bench.messages import STDERR
 from hil.bench.recovery import told
-from hil.errors import DeviceFault, DriverError, HilError, LinkFault, NotSupported, says_enough
+from hil.errors import DeviceFault, DeviceHung, DriverError, HilError, LinkFault, NotSupported, says_enough
 from hil.model import BANDS, to_dict
 from hil.plugin.beside import show_link, show_log
 from hil.plugin.run import OUTCOME, current
 from hil.report import attach
-from hil.watch import Observations, driver_alarms, link_alarms, summary
+from hil.watch import Observations, driver_alarms, inexcusable, link_alarms, summary, unexplained
 
 __tracebackhide__ = says_enough
 NONE = "none"
@@ -108,6 +107,8 @@ def _check_after(chosen: Device, item: pytest.Item) -> None:
         show_log(seen, item, failed=bool(wrong) or item.stash.get(OUTCOME, "") != "passed")
     if not wrong:
         _hold_to_limits(chosen, item)
+        if chosen.bench.counting.hung is not None and item.stash.get(OUTCOME, "") == "passed":
+            raise chosen.bench.counting.hung
         if seen is not None:
             _hold_to_counts(chosen, item, seen)
         return
@@ -130,9 +131,13 @@ def _check_after(chosen: Device, item: pytest.Item) -> None:
 
 
 def _hold_to_limits(chosen: Device, item: pytest.Item) -> None:
-    above: tuple[str, ...] = ()
-    with suppress(HilError):  # that they cannot be watched was said when the bench was opened
-        above = over(chosen)
+    above, counting = tuple[str, ...](), chosen.bench.counting
+    try:
+        above = () if counting.stuck else over(chosen)
+    except DeviceHung as error:
+        counting.note_hang(error)
+    except HilError:
+        pass  # that they cannot be watched was said when the bench was opened
     if above and item.stash.get(OUTCOME, "") == "passed":
         raise DeviceFault(
             f"{chosen.alias} after this test: {'; '.join(above)}", device=chosen.alias, operation="limits"
@@ -143,14 +148,16 @@ def _hold_to_counts(chosen: Device, item: pytest.Item, seen: Observations) -> No
     """Fail a test that passed while its device's links counted errors or lost lanes, or its driver logged Xids."""
     if item.stash.get(OUTCOME, "") != "passed":
         return
-    if chosen.bench.counting.provoked or item.get_closest_marker("provokes") is not None:
-        # A pulled cable or a reset explains errors, and no link that comes back narrower than it was.
-        seen = Observations(narrowed=seen.narrowed)
+    if item.get_closest_marker("provokes") is not None:
+        seen = inexcusable(seen)
+    else:
+        # A pulled cable or a reset explains some errors, and no link that comes back narrower than it was.
+        seen = unexplained(seen, chosen.bench.counting.provoked)
     address = chosen.require_gpu().function.address
     said, counted = driver_alarms(seen, address=address), link_alarms(seen, address=address)
     if said:
         code = next((xid.number for xid in seen.xids if xid.concerns(address)), None)
-        text = f"{chosen.alias}: while this test ran the driver logged {'; '.join([*said, *counted])}"
+        text = f"{chosen.alias}: while this test ran {'; '.join([*said, *counted])}"
         raise DriverError(text, code=code, device=chosen.alias, operation="kernel log")
     if counted:
         text = f"{chosen.alias}: while this test ran {'; '.join(counted)}"

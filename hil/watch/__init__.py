@@ -1,7 +1,7 @@
 """What the host says meanwhile: AER counters, Xids, kernel log, and a GPU's own figures. Read-only."""
 
 from hil.watch.aer import AerCount, AerCounters, difference, path_to_root
-from hil.watch.alarms import STRAY, alarms, driver_alarms, link_alarms, summary
+from hil.watch.alarms import KILL, STRAY, alarms, driver_alarms, inexcusable, link_alarms, summary, unexplained
 from hil.watch.kernel import Mark, Observations, WatchedLine, begin, marked, since, subject
 from hil.watch.ratings import Ratings, ratings, strained
 from hil.watch.telemetry import TelemetrySample, sample, sampling
@@ -9,6 +9,7 @@ from hil.watch.window import Window, opened, turned
 from hil.watch.xid import MEANINGS, Xid, parse
 
 __all__ = [
+    "KILL",
     "MEANINGS",
     "STRAY",
     "AerCount",
@@ -24,6 +25,7 @@ __all__ = [
     "begin",
     "difference",
     "driver_alarms",
+    "inexcusable",
     "link_alarms",
     "marked",
     "opened",
@@ -37,4 +39,5 @@ __all__ = [
     "subject",
     "summary",
     "turned",
+    "unexplained",
 ]

@@ -13,13 +13,19 @@ from hil.hosts.reading import read_many
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hil.hosts import Host
+    from hil.hosts import Host, LogLine
     from hil.hosts.reading import Content
 
 DEVICES: Final = "/sys/bus/pci/devices"
 SEVERITIES: Final = ("correctable", "nonfatal", "fatal")
 _BDF: Final = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _LINE: Final = re.compile(r"(\S+)\s+([0-9]+)")
+# The kernel's drivers/pci/pcie/aer.c; until 6.13 its words were "Uncorrected" and "error received: BDF".
+_MESSAGE: Final = re.compile(rf"\bAER: .*(Corr|Uncorr)ect\w+(?: \((\S+)\))? error .*\b({_BDF.pattern})")
+_ERROR: Final = re.compile(rf"({_BDF.pattern}): .*Bus Error: severity=(Corr|Uncorr)ect\w+(?: \((\S+)\))?")
+_NAME: Final = re.compile(rf"({_BDF.pattern}):\s+(?:AER:\s+)?\[ ?[0-9]+\] (\w+)")
+UNNAMED: Final = "not named"
+"""Of an error whose function could not be asked any more which it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,10 @@ class AerCount:
     severity: str
     """``correctable``, ``nonfatal`` or ``fatal``."""
     name: str
-    """The kernel's: ``BadTLP``, ``Rollover`` (replay number), ``Timeout`` (replay timer), ``CmpltTO``, …"""
+    """The kernel's: ``BadTLP``, ``Rollover`` (replay number), ``Timeout`` (replay timer), ``CmpltTO``, …
+
+    `UNNAMED` where it does not say.
+    """
     count: int
 
     def __str__(self) -> str:
@@ -87,6 +96,35 @@ def difference(before: AerCounters, after: AerCounters) -> tuple[AerCount, ...]:
         if grown:
             found.append(AerCount(address=now.address, severity=now.severity, name=now.name, count=grown))
     return tuple(found)
+
+
+def logged(lines: Iterable[LogLine], functions: Iterable[str], counted: Iterable[AerCount]) -> tuple[AerCount, ...]:
+    """Uncorrectable errors of `functions` in the kernel log, of those that have none among the `counted`.
+
+    The counters of a function that is unplugged go with it, and its errors stay in the log.
+    """
+    silent = set(functions) - {count.address for count in counted if count.severity != "correctable"}
+    grave: dict[str, str] = {}
+    named: dict[str, dict[str, str]] = {}
+    for line in lines:
+        if error := _ERROR.search(line.text):
+            address, word, severity = error.groups()
+        elif message := _MESSAGE.search(line.text):
+            word, severity, address = message.groups()
+        else:
+            name = _NAME.search(line.text)
+            if name and name[1] in grave:
+                named[name[1]][name[2]] = grave[name[1]]
+            continue
+        grave.pop(address, None)
+        if word == "Uncorr" and address in silent:
+            grave[address] = "fatal" if severity == "Fatal" else "nonfatal"
+            named.setdefault(address, {})
+    return tuple(
+        AerCount(address=address, severity=severity, name=name, count=1)
+        for address, names in named.items()
+        for name, severity in (names or {UNNAMED: grave.get(address, "nonfatal")}).items()
+    )
 
 
 def _counts(content: Content) -> list[tuple[str, int]]:

@@ -17,19 +17,29 @@ if TYPE_CHECKING:
 
     from hil.hosts import Host
 
+_BROKEN: Final = re.compile(
+    # Linux: mm/fault.c, traps.c, watchdog.c, hung_task.c, rcu/tree_stall.h, panic.c. A program's own protection fault
+    # is told with its instruction pointer; a warning counts only from the drivers on the way to a GPU.
+    r"\bBUG: |kernel BUG at |\bOops\b|Internal error: .*\[#\d+\]|general protection fault(?!.* ip:)"
+    r"|soft lockup|hard LOCKUP|task \S.* blocked for more than \d+ seconds|\brcu.*detected .*stall"
+    r"|Kernel panic|\bpanic\(cpu \d"
+    r"|WARNING: (?=CPU: \d|\S+:\d+ at ).*(?:nvidia|drivers/(?:pci|thunderbolt|iommu)/|\[thunderbolt\]|dmar)"
+)
 _SUBJECTS: Final = (
     # The first that matches names the line.
+    ("kernel", _BROKEN),
+    ("iommu", re.compile(r"DMAR: \[DMA \w+[^]]*\] Request device|AMD-Vi: Event logged|arm-smmu.* event: F_")),
     ("xid", re.compile(r"NVRM: Xid")),
     ("nvidia", re.compile(r"NVRM|\bnvidia", re.IGNORECASE)),
     ("aer", re.compile(r"\bAER\b|PCIe Bus Error")),
     ("hot plug", re.compile(r"pciehp|Slot\(\S+\): (?:Link|Card)")),
     ("thunderbolt", re.compile(r"thunderbolt|USB4", re.IGNORECASE)),
     ("tinygpu", re.compile(r"tinygpu", re.IGNORECASE)),
-    ("dart", re.compile(r"\bDART\b|DART_|\[SPTM\]")),
+    ("dart", re.compile(r"\bDART\b|DART_|\[SPTM\]|(?i:dart\b.*exception)")),
     ("pci", re.compile(r"\bpcieport\b|IOPCI|\bBAR [0-9]")),
 )
 
-_FAULTS: Final = ("xid", "aer", "dart")
+_FAULTS: Final = ("kernel", "iommu", "xid", "aer", "dart")
 _OF_A_LINK: Final = re.compile(r"PCIe Bus Error|error status/mask=")
 
 
@@ -41,12 +51,12 @@ class WatchedLine:
     """Seconds on the host's clock."""
     text: str
     about: str = ""
-    """``xid``, ``nvidia``, ``aer``, ``hot plug``, ``thunderbolt``, ``tinygpu``, ``dart``, ``pci``; empty =
-    another subject."""
+    """``kernel`` (it is broken), ``iommu`` (of a PC; a Mac's is ``dart``), ``xid``, ``nvidia``, ``aer``, ``hot plug``,
+    ``thunderbolt``, ``tinygpu``, ``dart``, ``pci``; empty = another subject."""
 
     @property
     def fault(self) -> bool:
-        """Whether it speaks of one: an Xid, an error of a link (AER), an exception of an IOMMU."""
+        """Whether it speaks of one: a broken kernel, an Xid, an error of a link (AER), an exception of an IOMMU."""
         return self.about in _FAULTS or _OF_A_LINK.search(self.text) is not None
 
 
@@ -118,9 +128,9 @@ def since(host: Host, mark: Mark) -> Observations:
                 lines.remove(old)
     # A function that came back may hang behind other bridges than before.
     watched = sorted({*mark.functions, *aer.with_parents(host, mark.functions)})
-    counters = aer.read(host, watched)
+    counted = aer.difference(AerCounters() if rebooted else mark.counters, aer.read(host, watched))
     return Observations(
-        aer=aer.difference(AerCounters() if rebooted else mark.counters, counters),
+        aer=(*counted, *aer.logged(lines, watched, counted)),
         xids=xid.parse(lines),
         lines=tuple(WatchedLine(time=line.time, text=line.text, about=subject(line.text)) for line in lines),
         seconds=max(host.clock.now() - mark.time, 0.0),

@@ -76,8 +76,9 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     for old in window.seen:
         if old in news:
             news.remove(old)
+    counted = aer.difference(window.counters, counters)
     seen = Observations(
-        aer=aer.difference(window.counters, counters),
+        aer=(*counted, *aer.logged(news, window.functions, counted)),
         replays=_grown(window.replays, replays),
         narrowed=_narrowed(window.link, link),
         xids=xid.parse(news),

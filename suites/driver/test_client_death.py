@@ -6,11 +6,14 @@ import pytest
 
 from hil.bench import Device
 from hil.fixtures.client import Client
+from hil.fixtures.telemetry import Telemetry
 from hil.fixtures.transfer import Transfer
 from hil.fixtures.vram import Vram
 from hil.model import MIB
 
 pytestmark = [pytest.mark.needs("gpu"), pytest.mark.severity("critical")]
+WATCHED = 10.0
+"""Seconds after a death: an IOMMU that complains once a second does so several times."""
 
 
 def test_a_killed_client_leaves_neither_its_memory_nor_its_data(device: Device, vram: Vram) -> None:
@@ -28,8 +31,8 @@ def test_a_killed_client_leaves_neither_its_memory_nor_its_data(device: Device, 
     assert pages == 0, f"device: fresh memory: expected no page of a killed client's, seen {pages} of 2048"
 
 
-def test_device_works_after_a_client_died_in_a_copy(client: Client, transfer: Transfer) -> None:
-    """SIGKILL in the middle of copies both ways: a fresh client opens the device and its bytes pass.
+def test_device_works_after_a_client_died_in_a_copy(client: Client, telemetry: Telemetry, transfer: Transfer) -> None:
+    """SIGKILL in the middle of copies both ways: the host is quiet, a fresh client opens the device, its bytes pass.
 
     A failure means copy engines that go on into freed memory, or a driver that waits for the dead. On Macs the IOMMU
     then complains once a second.
@@ -37,6 +40,7 @@ def test_device_works_after_a_client_died_in_a_copy(client: Client, transfer: Tr
     client.open()
     client.begin_load()
     client.kill()
+    telemetry.must_be_quiet("a client's death", seconds=WATCHED)
     transfer.round_trip(4 * MIB)
 
 

@@ -16,8 +16,6 @@ from hil.fixtures.transfer import Transfer
 from hil.model import MIB
 
 pytestmark = [pytest.mark.needs("gpu", "sleep"), pytest.mark.severity("critical")]
-LOST_BY_THE_DRIVER = {119, 120, 154}
-"""Xids that owners report after a resume: GSP does not answer (119, 120), then the device wants a reset (154)."""
 
 
 def test_device_is_usable_after_a_wake(sleep: Sleep, transfer: Transfer, measure: Measure) -> None:
@@ -62,14 +60,14 @@ def test_config_space_is_put_back(sleep: Sleep) -> None:
 
 
 def test_driver_survives_the_wake(sleep: Sleep, telemetry: Telemetry, device: Device) -> None:
-    """No Xid 119, 120 or 154 is logged by a sleep while the device is open.
+    """No Xid is logged by a sleep while the device is open, but for those of channels whose memory it cost.
 
-    Those are what a GSP that does not resume looks like; the device then wants a reset, or the host a reboot.
+    Owners report 119 and 120 after a resume, a GSP that does not answer, then 154: the device wants a reset, or the
+    host a reboot.
     """
     device.process()
     sleep()
-    seen = {xid.number for xid in telemetry.observed().xids} & LOST_BY_THE_DRIVER
-    assert seen == set(), f"expected no Xid of {sorted(LOST_BY_THE_DRIVER)} from the driver, seen: {sorted(seen)}"
+    telemetry.must_be_quiet("the sleep")
 
 
 def test_device_survives_sleep_after_sleep(sleep: Sleep, transfer: Transfer) -> None:
