@@ -7,9 +7,11 @@ import pytest
 from hil.bench import Device
 from hil.fixtures.measure import Measure
 from hil.fixtures.throughput import Throughput
-from hil.model import GB, MIB, Direction
+from hil.model import GB, KIB, MIB, Direction
 
 pytestmark = pytest.mark.severity("normal")
+STALL = 0.005
+"""Seconds: far more than the link's own retries or a change of clocks cost, and less than a poll that comes late."""
 ACROSS = [Direction.H2D.value, Direction.D2H.value]
 
 
@@ -33,6 +35,19 @@ def test_rate_is_steady(throughput: Throughput, measure: Measure, direction: str
     samples = throughput.sample(Direction(direction), 64 * MIB)
     measure(direction, samples.rate / GB, unit="GB/s")
     measure("robust spread", samples.spread / samples.rate, unit="of the median", at_most=0.5)
+
+
+@pytest.mark.needs("gpu")
+@pytest.mark.parametrize("direction", ACROSS)
+def test_no_copy_among_many_stalls(throughput: Throughput, measure: Measure, direction: str) -> None:
+    """Two hundred copies of 256 KiB: the slowest takes less than five times the median and 5 ms.
+
+    A copy in fifty that waits moves no median and no robust spread, and is a frame that is dropped. A failure points at
+    retries on the cable, a completion that gets lost and is found by polling, or a card that changes its clocks.
+    """
+    samples = throughput.sample(Direction(direction), 256 * KIB, rounds=200)
+    usual = samples.nbytes / samples.rate
+    measure(f"{direction}, slowest copy", max(samples.seconds), unit="s", at_most=5 * usual + STALL)
 
 
 @pytest.mark.needs("band")

@@ -31,15 +31,17 @@ def test_rows_of_a_matrix_arrive_and_its_padding_stays(copies: Copies, direction
         (4097, 31, 8192, 4352),
         (257, 1, 300, 257),
         (64 * KIB + 3, 40, 96 * KIB, 66 * KIB),
+        (24, 4099, 32, 28),
+        pytest.param(24, 65537, 32, 28, marks=pytest.mark.grid),
     ],
 )
 def test_rows_of_odd_shapes_arrive(
     copies: Copies, direction: str, row_bytes: int, rows: int, src_pitch: int, dst_pitch: int
 ) -> None:
-    """A column of bytes, rows without padding, one row alone, rows longer than a page: limits of 2D descriptors.
+    """A column of bytes, rows without padding, one row alone, rows longer than a page, thousands of rows.
 
-    A failure at one shape points at how the driver cuts it: a column is often done byte by byte, rows without padding
-    as one block.
+    Limits of 2D descriptors. A failure at one shape points at how the driver cuts it: a column is often done byte by
+    byte, rows without padding as one block. More rows than 16 bits count are for ``-m grid``.
     """
     copies.rows(direction, row_bytes=row_bytes, rows=rows, src_pitch=src_pitch, dst_pitch=dst_pitch)
 

@@ -44,7 +44,7 @@ def test_large_round_trip_is_intact(transfer: Transfer, nbytes: int) -> None:
     transfer.round_trip(nbytes)
 
 
-@pytest.mark.parametrize("nbytes", [1, 4 * KIB + 1, 2 * MIB + 1, 16 * MIB])
+@pytest.mark.parametrize("nbytes", [1, 4 * KIB + 1, 2 * MIB + 1, 16 * MIB, 96 * MIB + 8])
 def test_round_trip_from_pageable_memory_is_intact(transfer: Transfer, nbytes: int) -> None:
     """The driver stages pageable memory: another path through it than pinned.
 
@@ -64,7 +64,7 @@ def test_unaligned_round_trip_is_intact(transfer: Transfer, src_offset: int, dst
     transfer.round_trip(64 * KIB + 3, src_offset=src_offset, dst_offset=dst_offset)
 
 
-@pytest.mark.parametrize("nbytes", [1, 4 * KIB, 64 * KIB + 1, 2 * MIB + 1])
+@pytest.mark.parametrize("nbytes", [1, 4 * KIB, 64 * KIB + 1, 2 * MIB + 1, 96 * MIB + 8])
 def test_copy_within_the_device_is_intact(transfer: Transfer, nbytes: int) -> None:
     """Host → device → device → host: the copy engine's way through the card's own memory.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hil.fixtures.copies import Copies
+from hil.fixtures.neighbours import Neighbours
 from hil.model import MIB
 
 pytestmark = pytest.mark.severity("blocker")
@@ -51,6 +52,17 @@ def test_streams_up_down_and_within_the_device_keep_their_data(copies: Copies) -
 def test_streams_from_pageable_memory_keep_their_data(copies: Copies) -> None:
     """Four streams through the driver's staging buffers, of which there are often few and for all of them."""
     copies.streams(BOTH_WAYS * 2, 4 * MIB, pinned=False)
+
+
+@pytest.mark.quick
+@pytest.mark.needs("second device")
+def test_devices_that_copy_at_once_keep_their_data(neighbours: Neighbours) -> None:
+    """All devices of the bench at once, 16 MiB up and 16 MiB down each, in copies of 2 MiB.
+
+    They share the host's driver, its staging buffers and its IOMMU. *Wrong buffer* in a failure: one card's data, or
+    its completion, was taken for the other's.
+    """
+    neighbours.copy_at_once(16 * MIB, pieces=8)
 
 
 @pytest.mark.grid

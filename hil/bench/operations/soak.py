@@ -6,15 +6,15 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.session import session
-from hil.integrity import fill
+from hil.integrity import fill, verify
 from hil.model import Gpu, from_dict, to_dict
 from hil.watch.telemetry import sampling
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
 
-LOAD = 61
-"""Number of the buffer in the pattern: real data, since zeros warm nothing and compress well."""
+EPOCH, LOAD = 1, 61
+"""Epoch and number of the buffer in the pattern: real data, since zeros warm nothing and compress well."""
 
 
 def warm(
@@ -32,12 +32,13 @@ def warm(
 
     Returns:
         ``rates``: bytes/s of each turn there and back on the host's clock, in order; ``samples``: `TelemetrySample` as
-        dicts, the first taken before the load.
+        dicts, the first taken before the load; ``wrong``: what is wrong with the data after all those copies, empty if
+        nothing is: each turn sends what the one before it brought back, so that a byte once wrong stays so.
 
     """
     work, clock = session(context), context.host.clock
     there, here = work.alloc(nbytes), work.borrow(nbytes)
-    fill(here.view[:nbytes], epoch=1, buffer_id=LOAD)
+    fill(here.view[:nbytes], epoch=EPOCH, buffer_id=LOAD)
     rates, samples = [], []
     with ExitStack() as stack:
         take = stack.enter_context(sampling(context.host, from_dict(Gpu, gpu))) if gpu is not None else None
@@ -54,9 +55,11 @@ def warm(
                 samples.append(take())
                 next_sample = clock.now() + every
         samples += [take()] if take else []
+    seen = verify(here.view[:nbytes], epoch=EPOCH, buffer_id=LOAD)
     work.engine.free(there)
     work.give_back(here)
-    return {"rates": rates, "samples": [to_dict(sample) for sample in samples]}
+    wrong = "" if seen.intact else seen.text()
+    return {"rates": rates, "samples": [to_dict(sample) for sample in samples], "wrong": wrong}
 
 
 def idle(context: Context, *, seconds: float) -> None:
