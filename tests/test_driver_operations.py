@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from operations_rig import Bench
 
-from hil.bench.operations import cells, clients, effects, ladder, memory, path, refusals, session, soak, window
+from hil.bench.operations import bus, cells, clients, effects, ladder, memory, path, refusals, session, soak, window
 from hil.errors import DriverError, NotSupported, UsageError
 from hil.model import KIB, MIB, PcieLink, from_dict
-from hil.pci import Payload
+from hil.pci import Payload, SysfsFunction
 from hil.sim import profile
 from hil.sim.faults.base import Chunk, DriverCall, Fault, Site, Trigger
 from hil.watch import TelemetrySample
@@ -61,6 +61,16 @@ def loses(direction: str, *, nth: int) -> Callable[[Site], Fault]:
         return () if chunk.direction == direction and seen.index(chunk.copy) == nth - 1 else (chunk,)
 
     return fault(on_chunk=drop)
+
+
+def wraps(site: Site) -> Fault:
+    """Reads of the window above its first 256 MiB show what lies below."""
+
+    def read(_: Fault, _address: str, bar: int, offset: int, data: bytes) -> bytes:
+        above = bar == 1 and offset >= 256 * MIB
+        return site.peek(0, offset % (256 * MIB), len(data)) if above else data
+
+    return fault(on_bar_read=read)(site)
 
 
 # Effects
@@ -257,11 +267,13 @@ def test_window_and_copy_engine_see_the_same(switch_on, name):
 
     assert all(report["intact"] for report in [*reads, wrote["burst"], wrote["around"], *ways.values()])
     assert wrote["boot_0"][0] == wrote["boot_0"][1] == edge["before"] == edge["after"]
-    assert beyond["window"] == 256 * MIB
+    assert beyond["end"] == 256 * MIB
+    assert "shown" not in beyond
     assert beyond["far"]["intact"]
     assert beyond["near"]["intact"]
     assert len(ways) == 4
-    assert all(window.past_the_end(context, gpu=gpu).values())
+    assert window.past_the_end(context, gpu=gpu)
+    assert window.write_pieces(context, gpu=gpu, count=20, epoch=6)["report"]["intact"]
 
 
 def test_a_write_that_does_not_arrive_and_one_that_spills_are_told_apart(switch_on):
@@ -282,11 +294,57 @@ def test_memory_that_does_not_show_is_not_supported(switch_on):
     assert filler
 
 
-def test_a_window_that_shows_all_memory_has_nothing_beyond(switch_on):
-    known = profile.load(LINUX)
-    slots = switch_on(known.model_copy(update={"gpu": (known.gpu[0].model_copy(update={"enclosure": ""}),)}))
+def test_one_lost_piece_of_many_that_are_written_through_the_window_is_found(switch_on):
+    written: list[int] = []
 
-    assert window.beyond(slots.context, gpu=slots.gpu_facts, nbytes=64, epoch=1) == {"window": 64 << 30}
+    def lose_the_tenth(_: Fault, _address: str, bar: int, _offset: int, data: bytes) -> bytes | None:
+        written.append(len(data))
+        return None if bar == 1 and len(written) == 10 else data
+
+    bench = switch_on(LINUX, fault(on_bar_write=lose_the_tenth))
+    facts = window.write_pieces(bench.context, gpu=bench.gpu_facts, count=20, epoch=3)
+
+    assert facts["nbytes"] == sum(written) == 5 * (64 + 256 + 128 + 192)
+    assert not facts["report"]["intact"]
+    assert "not written" in facts["report"]["text"]
+
+
+@pytest.mark.parametrize(("faults", "shown"), [((), True), ((wraps,), False)])
+def test_a_window_that_shows_all_memory_is_read_where_a_small_one_ends(switch_on, faults, shown):
+    known = profile.load(LINUX)
+    slots = switch_on(known.model_copy(update={"gpu": (known.gpu[0].model_copy(update={"enclosure": ""}),)}), *faults)
+
+    facts = window.beyond(slots.context, gpu=slots.gpu_facts, nbytes=64, epoch=1)
+
+    assert facts["end"] == 256 * MIB
+    assert {name: facts[name]["intact"] for name in ("far", "near", "shown")} == {
+        "far": True, "near": True, "shown": shown,
+    }  # fmt: skip
+
+
+def test_an_answer_from_behind_config_space_is_no_refusal(switch_on, monkeypatch):
+    bench = switch_on()
+    read = SysfsFunction.config_read
+    monkeypatch.setattr(SysfsFunction, "config_read", lambda self, at, size: read(self, at % 4096, size))
+
+    assert window.past_the_end(bench.context, gpu=bench.gpu_facts) == ""
+
+
+def test_every_function_of_a_card_answers_with_its_ids(switch_on):
+    sound = switch_on()
+    lost = fault(on_config_read=lambda _, at, _offset, data: b"\xff" * len(data) if at.endswith("4:00.1") else data)
+    names = [sound.gpu.function.address, sound.gpu.function.address[:-1] + "1"]
+
+    told = [bus.portrait(b.context, gpu=b.gpu_facts, functions=names)["ids"] for b in (sound, switch_on(LINUX, lost))]
+
+    assert list(told[0].values()) == ["10de:26b1", "10de:22ba"]
+    assert list(told[1].values()) == ["10de:26b1", "ffff:ffff"]
+
+
+def test_a_mac_reaches_no_function_but_the_gpus_own(switch_on):
+    bench = switch_on(MAC)
+
+    assert bus.portrait(bench.context, gpu=bench.gpu_facts, functions=["0000:04:00.1"])["ids"] == {}
 
 
 def test_engines_that_show_no_memory_say_so(switch_on):

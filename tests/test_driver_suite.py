@@ -1,4 +1,4 @@
-"""The driver suite on benches that no shipped profile is: two cards of one name, a domain that revokes nothing."""
+"""The driver suite on benches that no shipped profile is, and under faults that do not come with hil."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ CARD = (
     ("eGPU Node Titan", "TH3P4G3 Plus"),
 )
 """What makes the first card of linux-two-enclosures the second's twin."""
+
+FOREIGN = Path(__file__).with_name("foreign_faults.py")
+LINUX, MAC = "linux-two-enclosures", "macbook-pro-usb4"
+LIMITS, RESET = "test_load_keeps_the_card_within_its_limits", "test_each_reset_brings_the_device_back_as_it_was"
+REPLUG = "test_the_gpus_own_link_is_what_it_was_after_a_replug"
+WRITES = "test_none_of_many_small_writes_through_the_window_is_lost"
 
 
 @pytest.fixture
@@ -61,3 +67,52 @@ def test_where_nothing_can_be_revoked_the_suite_sees_to_it_that_nothing_is(run):
         "test_levels_that_make_no_sense_are_refused_and_change_nothing",
     }
     assert "revocation: its domain does not let an authorization be revoked" in done.out
+
+
+@pytest.mark.parametrize(
+    ("faults", "profile", "test", "says"),
+    [
+        (
+            ("ClockStuck", "MemoryClockStuck", "NoPower", "NoTemperature"),
+            LINUX,
+            LIMITS,
+            (
+                "its graphics clock stayed at 300 MHz under load",
+                "its memory clock stayed at 405 MHz under load",
+                "its power reads 0 W under load",
+                "its temperature reads -40 °C, which no card has",
+            ),
+        ),
+        (
+            ("ClockBelowBase",),
+            LINUX,
+            LIMITS,
+            ("its graphics clock fell to 1200 MHz under load, and its base is 2016 MHz",),
+        ),
+        (("SensorsFrozen",), LINUX, LIMITS, ("its sensors do not move",)),
+        (("SlowerAfterReplug",), MAC, REPLUG, ("expected 16 GT/s x4 as before a re-plug, seen 8 GT/s x4",)),
+        (("SlowerAfterReset",), MAC, RESET, ("expected 16 GT/s x4 as before a reset by default, seen 8 GT/s x4",)),
+        (
+            ("ErrorsMaskedAfterReset", "AsleepAfterReset"),
+            MAC,
+            RESET,
+            ("uncorrectable error mask was 0x00000000, is 0x07fff030", "power state was 0x08, is 0x0b"),
+        ),
+        (
+            ("AudioLostByReset",),
+            LINUX,
+            RESET,
+            ("expected 10de:22ba as the host shows it, its config space reads ffff:ffff",),
+        ),
+        (("WritesLost",), MAC, WRITES, ("not written",)),
+    ],
+)
+def test_a_fault_that_nobody_has_seen_before_fails_its_test_with_the_reason(faults, profile, test, says):
+    lab = Suite(ROOT)
+    planted = [word for fault in faults for word in ("--hil-fault", f"{FOREIGN}:{fault}")]
+
+    done = lab.run("suites/driver", "--hil-bench", f"sim:{profile}", *planted, "-k", f"{test} and not x-4090")
+    lab.tmp.rmdir()
+
+    assert [was for name, was in done.outcomes().items() if name.startswith(test)] == ["FAILED"], done.out
+    assert [text for text in says if text not in done.out] == []

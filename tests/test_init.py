@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import signal
+import sys
 from dataclasses import replace
 
 import pytest
@@ -150,8 +153,44 @@ def test_a_name_that_would_not_be_taken_for_a_bench_file_is_refused(folder, caps
 
 
 def test_a_file_that_cannot_be_written_is_one_message(folder, capsys):
-    code, said = refusal(capsys, "init", "no/such/folder/bench.toml", "--bench", "sim:empty-mac")
-    assert (code, said) == (1, "hil: no/such/folder/bench.toml: cannot be written: No such file or directory\n")
+    code, said = refusal(capsys, "init", "a/bench.toml", "--bench", "sim:/nobody/is/asked/before")
+    assert (code, said) == (2, "hil: a/bench.toml cannot be written: there is no folder a\n")
+    (folder / "bench.toml").mkdir()
+    code, said = refusal(capsys, "init", "--force", "--bench", "sim:empty-mac")
+    assert (code, said) == (2, "hil: bench.toml cannot be written: Is a directory\n")
+    assert [path.name for path in folder.iterdir()] == ["bench.toml"]
+
+
+def test_a_disk_that_is_full_costs_no_bench_file(folder, capsys):
+    hil("capture", "desk.hil", "--bench", "sim:empty-mac")
+    (folder / "bench.toml").write_text("mine")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        code, said = refusal(capsys, "init", "--force", "--bench", "captured:desk.hil")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (code, said) == (2, "hil: bench.toml cannot be written: File too large\n")
+    assert {path.name for path in folder.iterdir()} == {"bench.toml", "desk.hil"}
+    assert (folder / "bench.toml").read_text() == "mine"
+
+
+def test_a_bench_file_that_is_a_link_stays_one(folder):
+    (folder / "bench.toml").symlink_to("lab.toml")
+    (folder / "lab.toml").write_text("mine")
+    hil("init", "--bench", "sim:empty-mac", "--force")
+    assert (folder / "bench.toml").is_symlink()
+    assert load(folder / "lab.toml").name == "sim-empty-mac"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes no such name for a file")
+def test_a_name_that_toml_cannot_hold_is_one_message(folder, capsys):
+    shipped = (profile.resources.files("hil.sim") / "profiles" / "empty-mac.toml").read_text()
+    (folder / "m\udcff.toml").write_text(shipped)
+    code, said = refusal(capsys, "init", "--bench", "sim:m\udcff.toml")
+    assert (code, said) == (2, "hil: bench.toml cannot be written: UTF-8 knows no '\\udcff'\n")
 
 
 def test_opencl_has_nothing_to_write_down(folder, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from hil.model import MIB, Gpu, HostFacts, Inventory, LaneLink, LinkKind, PcieLi
 from hil.pci import Bar, Payload, clear_error_bits, disagreements, error_bits, memory_bars, misfits, payload_of
 from hil.throughput import LeastLink, hops, weak_hops, weak_pcie
 from hil.watch import Ratings, TelemetrySample, strained
+from hil.watch.ratings import FROZEN
 from tests.pci_device import EXPRESS, MemoryFunction
 
 
@@ -236,6 +238,14 @@ def test_a_function_that_does_not_answer_has_noticed_nothing():
 # Ratings
 
 
+RATED = Ratings(power_w=320.0, highest_mhz=2520.0, highest_memory_mhz=10501.0, base_mhz=2000.0, slowdown_c=93.0)
+
+
+def under_load(count: int = 6, **sample) -> list[TelemetrySample]:
+    """Samples that all say the same, 0.05 s apart."""
+    return [TelemetrySample(time=7.0 + 0.05 * n, **sample) for n in range(count)]
+
+
 @pytest.mark.parametrize(
     ("sample", "says"),
     [
@@ -244,15 +254,63 @@ def test_a_function_that_does_not_answer_has_noticed_nothing():
         ({"power_w": 400.0}, "drew 400 W, and its limit is 320 W"),
         ({"throttle_reasons": ("thermal slowdown", "power cap")}, "throttled: thermal slowdown"),
         ({"graphics_mhz": 1200.0}, "fell to 1200 MHz under load, and its base is 2000 MHz"),
+        ({"graphics_mhz": 1995.0}, ""),
         ({"graphics_mhz": 1200.0, "throttle_reasons": ("idle",)}, ""),
+        ({"graphics_mhz": 300.0, "throttle_reasons": ("power cap",)}, ""),
+        (
+            {"memory_mhz": 405.0},
+            "memory clock stayed at 405 MHz under load and no reason is told, its highest is 10501",
+        ),
+        ({"memory_mhz": 9501.0}, ""),
         ({}, ""),
     ],
 )
 def test_a_card_is_held_to_its_own_ratings(sample, says):
-    rated = Ratings(power_w=320.0, highest_mhz=2520.0, base_mhz=2000.0, slowdown_c=93.0)
-
-    found = strained([TelemetrySample(time=0.0, **sample)], rated)
+    found = strained(under_load(**sample), RATED)
 
     assert bool(found) == bool(says)
     assert says in "; ".join(found)
-    assert strained([TelemetrySample(time=0.0, **sample)], Ratings()) == (found if "throttled" in says else ())
+    assert strained(under_load(**sample), Ratings()) == (found if "throttled" in says else ())
+
+
+def test_a_graphics_clock_of_an_idle_card_is_stuck_whether_a_base_is_told_or_not():
+    found = strained(under_load(graphics_mhz=300.0), Ratings(highest_mhz=2520.0))
+
+    assert found == ("its graphics clock stayed at 300 MHz under load and no reason is told, its highest is 2520 MHz",)
+
+
+def test_a_card_may_take_a_moment_to_raise_its_clocks():
+    slow, fast = {"graphics_mhz": 210.0, "memory_mhz": 405.0}, {"graphics_mhz": 2520.0, "memory_mhz": 10501.0}
+    samples = [TelemetrySample(time=0.05 * n, **(slow if n < 4 else fast)) for n in range(6)]
+
+    assert strained(samples, RATED) == ()
+    assert strained(samples[:4], RATED) == ()
+
+
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        ({"power_w": 0.0}, "its power reads 0 W under load"),
+        ({"temperature_c": 255.0}, "its temperature reads 255 °C, which no card has"),
+        ({"temperature_c": 2.0**32 - 40}, "its temperature reads -40 °C, which no card has"),
+        ({"temperature_c": 2.0**32 - 5}, ""),
+    ],
+)
+def test_what_no_sensor_tells_is_found(sample, says):
+    assert strained(under_load(2, **sample), RATED) == ((says,) if says else ())
+
+
+@pytest.mark.parametrize(
+    ("count", "last", "says"),
+    [
+        (FROZEN, {}, "its sensors do not move: each of 8 samples under load reads 40 W"),
+        (FROZEN - 1, {}, ""),
+        (FROZEN, {"power_w": 40.001}, ""),
+        (FROZEN, {"temperature_c": 51.0}, ""),
+    ],
+)
+def test_sensors_that_never_move_are_found_where_there_are_samples_enough(count, last, says):
+    samples = under_load(count, power_w=40.0, temperature_c=50.0)
+    samples[-1] = replace(samples[-1], **last)
+
+    assert strained(samples, RATED) == ((says,) if says else ())

@@ -26,6 +26,7 @@ from hil.pci.capabilities import find_extended_capability
 from tests.files_host import SteppedClock
 from tests.pci_device import EXPRESS, MemoryFunction, config_space
 
+POWER_STATE = 0x64
 NO_LINK = PcieLink(gts=None, width=None)
 
 
@@ -124,6 +125,53 @@ def test_differences_say_in_words_what_a_reset_cleared() -> None:
     assert "BAR0 was 0x80000000, is 0x00000000" in found
     assert "device control was 0x2936, is 0x2810" in found
     assert "cache line size was 0x10, is 0x00" in found
+
+
+@pytest.mark.parametrize(
+    ("offset", "says"),
+    [
+        (0x108, "uncorrectable error mask was 0x00000000, is 0x00000010"),
+        (0x10C, "uncorrectable error severity was 0x00000000, is 0x00000010"),
+        (0x114, "correctable error mask was 0x00000000, is 0x00000010"),
+    ],
+)
+def test_what_counts_as_an_error_is_compared_and_put_back(offset: int, says: str) -> None:
+    function = MemoryFunction()
+    before = snapshot(function)
+    function.space[offset] = 0x10
+
+    assert restore(function, before) == (says,)
+    assert snapshot(function) == before
+
+
+@pytest.mark.parametrize("status", [0x104, 0x110, 0x65])
+def test_status_bits_are_not_compared(status: int) -> None:
+    function = MemoryFunction()
+    before = snapshot(function)
+    function.space[status] = 0x80
+
+    assert differences(before, snapshot(function)) == ()
+
+
+def test_a_function_that_fell_asleep_is_woken_before_anything_else_is_put_back() -> None:
+    function = MemoryFunction()
+    before = snapshot(function)
+    cleared(function)
+    function.space[POWER_STATE] = 0x03
+
+    assert "power state was 0x00, is 0x03" in restore(function, before)
+    assert function.writes[:2] == [0x04, POWER_STATE]
+    assert function.space[POWER_STATE] == 0
+
+
+def test_a_function_that_was_asleep_is_left_awake() -> None:
+    function = MemoryFunction()
+    function.space[POWER_STATE] = 0x03
+    before = snapshot(function)
+    function.space[POWER_STATE] = 0x00
+
+    assert restore(function, before) == ()
+    assert function.writes == []
 
 
 def test_another_device_and_another_layout_are_differences() -> None:

@@ -22,7 +22,7 @@ from hil.watch import TelemetrySample, sample, sampling
 LINUX = "linux-two-enclosures"
 RATE = 0.2
 """GB/s"""
-ADA = "GPU-a85e2c10-54f7-4f0d-8a0b-6a1f1c9be702"
+ADA, GEFORCE = "GPU-a85e2c10-54f7-4f0d-8a0b-6a1f1c9be702", "GPU-0b6d6f8e-27c3-4d55-bb5e-90d4a3cf2e11"
 
 
 @pytest.fixture
@@ -222,6 +222,23 @@ def test_utilization_is_low_while_nothing_moves_and_high_while_something_does(sw
         assert nv.nvmlDeviceGetMaxClockInfo(card, pynvml.NVML_CLOCK_MEM) == 10501
         assert nv.nvmlDeviceGetTemperatureV(card, 0) == nv.nvmlDeviceGetTemperature(card, 0)
         assert nv.nvmlDeviceGetCurrentClocksEventReasons(card) == nv.nvmlDeviceGetCurrentClocksThrottleReasons(card)
+
+
+def test_a_workstation_card_tells_its_default_application_clock_and_both_their_thresholds(switch_on):
+    with nvml_session(switch_on().host()) as session, session.use() as nv:
+        cards = [nv.nvmlDeviceGetHandleByUUID(uuid) for uuid in (ADA, GEFORCE)]
+        default, now = pynvml.NVML_CLOCK_ID_APP_CLOCK_DEFAULT, pynvml.NVML_CLOCK_ID_CURRENT
+
+        assert nv.nvmlDeviceGetClock(cards[0], pynvml.NVML_CLOCK_GRAPHICS, default) == 2016
+        assert nv.nvmlDeviceGetClock(cards[0], pynvml.NVML_CLOCK_MEM, default) == 10501
+        assert nv.nvmlDeviceGetClock(cards[1], pynvml.NVML_CLOCK_GRAPHICS, now) == 210
+        with pytest.raises(pynvml.NVMLError_NotSupported):
+            nv.nvmlDeviceGetClock(cards[1], pynvml.NVML_CLOCK_GRAPHICS, default)
+        for card in cards:
+            assert nv.nvmlDeviceGetTemperatureThreshold(card, pynvml.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN) == 98
+            assert nv.nvmlDeviceGetTemperatureThreshold(card, pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN) == 93
+            with pytest.raises(pynvml.NVMLError_NotSupported):
+                nv.nvmlDeviceGetTemperatureThreshold(card, pynvml.NVML_TEMPERATURE_THRESHOLD_MEM_MAX)
 
 
 def test_a_temperature_reading_of_another_version_is_refused(switch_on):

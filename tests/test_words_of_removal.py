@@ -107,7 +107,7 @@ def test_memory_that_changed_is_corrupt_for_its_client_and_for_a_neighbour(bench
     client.open()
     process = client._process
     other = bench.device(SECOND)
-    around = Neighbours(device, CONFIG)
+    around = Neighbours(device, SimpleNamespace(config=CONFIG))
     around.mark()
 
     # As if somebody had written there: what they hold is another pattern than they think.
@@ -122,7 +122,7 @@ def test_memory_that_changed_is_corrupt_for_its_client_and_for_a_neighbour(bench
 
 
 def test_a_neighbour_that_moved_or_is_driven_as_another_is_changed(bench, device, monkeypatch):
-    other, around = bench.device(SECOND), Neighbours(device, CONFIG)
+    other, around = bench.device(SECOND), Neighbours(device, SimpleNamespace(config=CONFIG))
     around.mark()
     gpu = other.facts.gpu
     elsewhere = replace(other.facts, gpu=replace(gpu, function=replace(gpu.function, address="0000:77:00.0")))

@@ -3,8 +3,8 @@
 from hil.pci.bars import Bar, disagreements, memory_bars
 from hil.pci.base import DEFAULT_RESET, FunctionAccess
 from hil.pci.binding import bind, bound_driver, unbind
-from hil.pci.capabilities import decode_link, find_capability, maximum_link, negotiated_link, serial_number
-from hil.pci.config import ConfigSnapshot, Register, differences, restore, snapshot
+from hil.pci.capabilities import decode_link, find_capability, maximum_link, negotiated_link, read_number, serial_number
+from hil.pci.config import KEPT_BY_RESETS, ConfigSnapshot, Register, differences, restore, snapshot
 from hil.pci.opening import open_function
 from hil.pci.payload import Payload, misfits, payload_of
 from hil.pci.ready import Presence, presence, wait_ready
@@ -17,6 +17,7 @@ from hil.pci.tinygpu import TinyGpuFunction, open_tinygpu, socket_path
 __all__ = [
     "CORRECTED",
     "DEFAULT_RESET",
+    "KEPT_BY_RESETS",
     "Bar",
     "ChipIdentity",
     "ConfigSnapshot",
@@ -43,6 +44,7 @@ __all__ = [
     "open_tinygpu",
     "payload_of",
     "presence",
+    "read_number",
     "refusal",
     "restore",
     "serial_number",

@@ -28,6 +28,8 @@ RESIZABLE_BAR: Final = 0x0015
 """Extended capability id (7.8.6)."""
 SERIAL_NUMBER: Final = 0x0003
 """Extended capability id (7.9.3)."""
+ERROR_REPORTING: Final = 0x0001
+"""Extended capability id (7.8.4)."""
 _GTS = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}
 _WIDTHS = {1, 2, 4, 8, 12, 16, 32}
 

@@ -9,6 +9,7 @@ from hil.errors import DeviceGone, DriverError
 from hil.pci import capabilities
 from hil.pci.base import ALL_ONES, COMMAND, COMMAND_MEMORY, VENDOR_ID
 from hil.pci.capabilities import (
+    ERROR_REPORTING,
     PCI_EXPRESS,
     RESIZABLE_BAR,
     find_capability,
@@ -46,6 +47,19 @@ _EXPRESS_2 = (
     ("device control 2", capabilities.DEVICE_CONTROL_2, 2),
     ("link control 2", capabilities.LINK_CONTROL_2, 2),
 )
+# Those of its registers that say what counts as an error; its status bits change by themselves.
+_ERRORS = (
+    ("uncorrectable error mask", 0x08, 4),
+    ("uncorrectable error severity", 0x0C, 4),
+    ("correctable error mask", 0x14, 4),
+)
+_POWER_MANAGEMENT = 0x01
+"""Capability id (PCI Bus Power Management Interface Specification 1.2, 3.2)."""
+_POWER_STATE = "power state"
+_STATES = 0x3
+KEPT_BY_RESETS = (_POWER_STATE, *(name for name, _, _ in _ERRORS))
+"""Names of registers that no reset changes of a function that is awake: D0 is where it ends, and what says which errors
+count is sticky (PCI Express Base Specification 6.0, 6.6.2 and 7.8.4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +76,11 @@ class Register:
     def text(self) -> str:
         """`value` in hexadecimal, as wide as the register."""
         return f"{self.value:#0{2 + 2 * self.size}x}"
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it is the power state, and not D0: every reset ends in D0, and nothing is lost by that."""
+        return self.name == _POWER_STATE and bool(self.value & _STATES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +104,8 @@ def snapshot(access: FunctionAccess) -> ConfigSnapshot:
     doing = f"saving config space of {access.address}"
     _must_answer(access, doing)
     header = read_number(access, _HEADER_TYPE, 1) & 0x7F
-    # Sizes first: they decide which bits of a BAR can be written.
-    layout = [*_resizable(access), *(_BRIDGE if header == 1 else _ENDPOINT)]
+    # Power first: asleep, a function takes little. Then sizes: they decide which bits of a BAR can be written.
+    layout = [*_power(access), *_resizable(access), *(_BRIDGE if header == 1 else _ENDPOINT), *_errors(access)]
     at = find_capability(access, PCI_EXPRESS)
     if at is not None:
         version = read_number(access, at + 2, 2) & 0xF
@@ -114,7 +133,7 @@ def differences(before: ConfigSnapshot, after: ConfigSnapshot) -> tuple[str, ...
         other = now.pop(register.name, None)
         if other is None:
             found.append(f"{register.name} was {register.text}, is not there")
-        elif other.value != register.value:
+        elif other.value != register.value and not register.asleep:
             found.append(f"{register.name} was {register.text}, is {other.text}")
     found += [f"{register.name} was not there, is {register.text}" for register in now.values()]
     return tuple(found)
@@ -145,12 +164,22 @@ def restore(access: FunctionAccess, saved: ConfigSnapshot) -> tuple[str, ...]:
         access.config_write(COMMAND, command.to_bytes(2, "little"))
     for register in saved.registers:
         # Read again: a new BAR size clears address bits. What stands right is left alone.
-        if read_number(access, register.offset, register.size) != register.value:
+        if not register.asleep and read_number(access, register.offset, register.size) != register.value:
             access.config_write(register.offset, register.value.to_bytes(register.size, "little"))
     left = differences(saved, snapshot(access))
     if left:
         raise DriverError(f"{doing}: it did not take: {'; '.join(left)}", operation=doing)
     return changed
+
+
+def _power(access: FunctionAccess) -> list[tuple[str, int, int]]:
+    at = find_capability(access, _POWER_MANAGEMENT)
+    return [] if at is None else [(_POWER_STATE, at + 4, 1)]
+
+
+def _errors(access: FunctionAccess) -> list[tuple[str, int, int]]:
+    at = find_extended_capability(access, ERROR_REPORTING)
+    return [] if at is None else [(name, at + offset, size) for name, offset, size in _ERRORS]
 
 
 def _resizable(access: FunctionAccess) -> list[tuple[str, int, int]]:

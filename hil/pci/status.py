@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from hil.pci.capabilities import PCI_EXPRESS, find_capability, find_extended_capability, read_number
+from hil.pci.capabilities import ERROR_REPORTING, PCI_EXPRESS, find_capability, find_extended_capability, read_number
 
 if TYPE_CHECKING:
     from hil.pci.base import FunctionAccess
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 # Source: PCI Express Base Specification 6.0, 7.5.3.5 (device status), 7.8.4 (advanced error reporting). All of these
 # bits stay until somebody writes a one to them.
 _DEVICE_STATUS: Final = 0x0A
-_AER: Final = 0x0001
 _UNCORRECTABLE, _CORRECTABLE = 0x04, 0x10
 _DEVICE_BITS: Final = {0: "corrected error", 1: "non-fatal error", 2: "fatal error"}
 _CORRECTABLE_BITS: Final = {
@@ -72,7 +71,7 @@ def _registers(access: FunctionAccess) -> list[tuple[int, int, dict[int, str]]]:
     express = find_capability(access, PCI_EXPRESS)
     if express is not None:
         found.append((express + _DEVICE_STATUS, 2, _DEVICE_BITS))
-    aer = find_extended_capability(access, _AER)
+    aer = find_extended_capability(access, ERROR_REPORTING)
     if aer is not None:
         found += [(aer + _CORRECTABLE, 4, _CORRECTABLE_BITS), (aer + _UNCORRECTABLE, 4, _UNCORRECTABLE_BITS)]
     return found

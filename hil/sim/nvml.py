@@ -22,7 +22,7 @@ from typing import Any
 
 from hil.sim import config_space as layout
 from hil.sim.machine import Machine
-from hil.sim.nvml_sensors import Sensors
+from hil.sim.nvml_sensors import HARDWARE_CELSIUS, SHUTDOWN_CELSIUS, Sensors
 from hil.sim.parts import Function, SimGpu
 
 Reply = tuple[dict[str, Any], bytes, float]
@@ -31,6 +31,8 @@ LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND, GPU_IS_LOST, VERSION_MISMATCH = 12, 13, 1
 MEMORY_V2, TEMPERATURE_V1 = 0x02000028, 0x0100000C
 """Versions of structures: their size, and their number in the top byte."""
 GPU_SENSOR = 0
+CURRENT_CLOCK, DEFAULT_APPLICATION_CLOCK = 0, 2
+"""nvml.h, nvmlClockId_t."""
 _FIRST_CUDA_13 = 580
 """Release of the driver that came with CUDA 13."""
 _FIRST_HANDLE, _HANDLE_STEP = 0x7F5A_0000_1000, 0x1B8
@@ -92,9 +94,11 @@ class Nvml:
             "nvmlDeviceGetMemoryInfo_v2": _memory_v2,
             "nvmlDeviceGetTemperature": lambda card, given: self._temperature(card, given["sensor"]),
             "nvmlDeviceGetTemperatureV": self._versioned_temperature,
+            "nvmlDeviceGetTemperatureThreshold": lambda _, given: _threshold(given["threshold"]),
             "nvmlDeviceGetPowerUsage": lambda card, _: {"value": round(sensors.watts(card.gpu) * 1000)},
             "nvmlDeviceGetEnforcedPowerLimit": lambda card, _: {"value": round(card.gpu.spec.power_limit_w * 1000)},
             "nvmlDeviceGetClockInfo": lambda card, given: {"value": sensors.megahertz(card.gpu, _clock(given))},
+            "nvmlDeviceGetClock": self._clock_of,
             "nvmlDeviceGetMaxClockInfo": lambda card, given: {"value": sensors.highest(card.gpu, _clock(given))},
             "nvmlDeviceGetPerformanceState": lambda card, _: {"value": sensors.performance_state(card.gpu)},
             "nvmlDeviceGetCurrPcieLinkGeneration": lambda card, _: self._link(card, layout.LINK_STATUS, 0, 0xF),
@@ -192,6 +196,13 @@ class Nvml:
             raise Refused(VERSION_MISMATCH)
         return {"temperature": self._temperature(card, reading.get("sensorType", GPU_SENSOR))["value"]}
 
+    def _clock_of(self, card: Card, given: Values) -> Values:
+        if given["which"] == CURRENT_CLOCK:
+            return {"value": self._sensors.megahertz(card.gpu, _clock(given))}
+        if given["which"] != DEFAULT_APPLICATION_CLOCK or not _is_workstation(card):
+            raise Refused(NOT_SUPPORTED)
+        return {"value": self._sensors.default_application(card.gpu, _clock(given))}
+
     def _link(self, card: Card, register: int, shift: int, mask: int) -> Values:
         raw = int.from_bytes(self._machine.config_read(card.function, register, 2), "little")
         return {"value": raw >> shift & mask}
@@ -259,6 +270,13 @@ def _replays(function: Function) -> int:
     """A replay number that rolled over stands for four replays in a row (PCI Express base specification, 3.6.2)."""
     counted = function.aer.get("correctable", {})
     return counted.get("Timeout", 0) + 4 * counted.get("Rollover", 0)
+
+
+def _threshold(kind: int) -> Values:
+    known = {0: SHUTDOWN_CELSIUS, 1: HARDWARE_CELSIUS}
+    if kind not in known:
+        raise Refused(NOT_SUPPORTED)
+    return {"value": round(known[kind])}
 
 
 def _clock(given: Values) -> str:

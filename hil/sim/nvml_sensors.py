@@ -15,6 +15,9 @@ WORKING, IDLE = 0, 8
 """Performance states: P0 while something moves, P8 on an idle desktop."""
 SLOWDOWN_CELSIUS, HARDWARE_CELSIUS = 83.0, 93.0
 """From where a GeForce card of the Ada generation slows down by itself, and from where its hardware makes it."""
+SHUTDOWN_CELSIUS = 98.0
+APPLICATION_SHARE = 0.8
+"""Of its highest clock that a workstation card keeps by default while it works."""
 SLOWED = 0.5
 """Share of its clock that a card too hot keeps."""
 GPU_IDLE, POWER_CAP, HARDWARE, THERMAL, HARDWARE_THERMAL = 0x1, 0x4, 0x8, 0x20, 0x40
@@ -46,6 +49,10 @@ class Sensors:
     def highest(self, gpu: SimGpu, domain: str) -> int:
         """The highest clock of ``graphics`` or ``memory``, in MHz."""
         return round(gpu.spec.graphics_mhz if domain == "graphics" else gpu.spec.memory_mhz)
+
+    def default_application(self, gpu: SimGpu, domain: str) -> int:
+        """The clock that a workstation card keeps while it works, in MHz."""
+        return round(self.highest(gpu, domain) * (APPLICATION_SHARE if domain == "graphics" else 1))
 
     def performance_state(self, gpu: SimGpu) -> int:
         """0 … 15."""

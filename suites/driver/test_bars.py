@@ -58,6 +58,16 @@ def test_the_copy_engine_sees_what_was_written_through_the_window(window: Window
     window.write(4 * KIB, at=at)
 
 
+@pytest.mark.quick
+@pytest.mark.needs("window", "bar_write")
+def test_none_of_many_small_writes_through_the_window_is_lost(window: Window) -> None:
+    """400 writes of 64 to 256 bytes through BAR 1, each with data of its own, are all there for the copy engine.
+
+    A failure with "not written" is a posted write that a bridge dropped: nobody is told of those.
+    """
+    window.write_pieces(400)
+
+
 @pytest.mark.parametrize("nbytes", [1, 4, 64])
 def test_the_last_bytes_of_the_window_can_be_read(window: Window, nbytes: int) -> None:
     """The end of BAR 1 answers, and the chip lives on: bridges' windows must be as long as the BAR.
@@ -69,17 +79,18 @@ def test_the_last_bytes_of_the_window_can_be_read(window: Window, nbytes: int) -
 
 
 def test_reads_past_the_end_are_refused(window: Window) -> None:
-    """Reads behind BAR 1, across its end and behind config space come back with an error.
+    """A read behind config space comes back with an error of the driver's.
 
     A failure means that a program's mistake reaches another device's registers.
     """
-    answers = window.past_the_end()
-    assert all(answers.values()), f"answered instead of refused: {[name for name, text in answers.items() if not text]}"
+    assert window.past_the_end(), "4 bytes behind the end of config space: expected a refusal, seen an answer"
 
 
 @pytest.mark.needs("window")
 def test_memory_beyond_the_window_is_reached(window: Window) -> None:
     """A 256 MiB window is no limit: memory behind its end can be copied to and from, and does not wrap around into it.
+
+    A larger window shows that memory, and not what lies at its beginning.
 
     Drivers that map all of VRAM through BAR 1 fail behind a tunnel, where no larger BAR fits.
     """

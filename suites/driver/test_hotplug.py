@@ -8,6 +8,7 @@ from hil.bench import Bench, Device
 from hil.errors import DeviceGone
 from hil.fixtures.announcements import Announcements
 from hil.fixtures.hotplug import HotPlug
+from hil.fixtures.link import Link
 from hil.fixtures.measure import Measure
 from hil.fixtures.transfer import Transfer
 from hil.model import MIB
@@ -26,6 +27,19 @@ def test_device_is_usable_after_a_replug(hotplug: HotPlug, transfer: Transfer, m
     measure("detach noticed", hotplug.detach(orderly=orderly), unit="s", at_most=5.0)
     measure("attach usable", hotplug.attach(), unit="s", at_most=20.0)
     transfer.round_trip(4 * MIB)
+
+
+@pytest.mark.quick
+@pytest.mark.needs("registers")
+def test_the_gpus_own_link_is_what_it_was_after_a_replug(hotplug: HotPlug, link: Link) -> None:
+    """The GPU's PCIe link carries as much as before, read while copies are under way: an idle card lowers it.
+
+    A failure is a slot, riser or bridge that trains to less now and then; the enclosure's cable shows nothing of it.
+    """
+    before = link.pcie_under_load()
+    hotplug.detach(orderly=True)
+    hotplug.attach()
+    link.pcie_must_be(before, "a re-plug")
 
 
 def test_removal_under_a_copy_is_reported(hotplug: HotPlug, transfer: Transfer) -> None:

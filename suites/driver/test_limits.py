@@ -15,12 +15,12 @@ SHORT, LONG = 0.4, 600.0
 
 @pytest.mark.needs("sensors")
 def test_load_keeps_the_card_within_its_limits(load: Load, measure: Measure) -> None:
-    """Copies there and back, sensors read ten times a second: within the bench's limits and the card's ratings.
+    """Copies there and back, sensors read after each: within the bench's limits and the card's ratings.
 
     A failure is a power supply or a fan: Xid 79 under load is how it ends. Thermal and power-brake throttling are
-    failures, whatever the temperature says.
+    failures, whatever the temperature says; so are clocks that stay where an idle card has them, and dead sensors.
     """
-    warmth = load.warm(SHORT)
+    warmth = load.warm(SHORT, every=0.01)
     for name, unit in (("temperature_c", "°C"), ("power_w", "W"), ("graphics_mhz", "MHz")):
         told = [value for sample in warmth.samples if (value := getattr(sample, name)) is not None]
         if told:

@@ -6,6 +6,7 @@ import pytest
 
 from hil.fixtures.client import Client
 from hil.fixtures.identity import Identity
+from hil.fixtures.link import Link
 from hil.fixtures.measure import Measure
 from hil.fixtures.removal import Removal
 from hil.fixtures.reset import Reset
@@ -23,19 +24,20 @@ TIMES = 5
 
 @pytest.mark.quick
 def test_each_reset_brings_the_device_back_as_it_was(
-    reset: Reset, identity: Identity, transfer: Transfer, measure: Measure
+    reset: Reset, identity: Identity, link: Link, transfer: Transfer, measure: Measure
 ) -> None:
-    """By each kind that the device offers: ready in time, config space, BARs, link, ECC, clocks as before; bytes pass.
+    """By each kind that there is: ready in time, config space, BARs, link in use, ECC, clocks as before; bytes pass.
 
     Field reports: config reads 0xffff0001 for ever, which is "not ready yet" and counts as such (only a power cycle
     helps); COMMAND and BARs read 0 afterwards, and every access fails.
     """
-    before = identity.now()
+    before, link_before = identity.now(), link.pcie_under_load()
     for kind in reset.kinds():
         outcome = reset(kind)
         measure(f"ready after a reset by {kind}", outcome.seconds, unit="s", at_most=READY_WITHIN)
         reset.must_have_kept_config(outcome, kind)
         identity.must_be(before, f"a reset by {kind}")
+        link.pcie_must_be(link_before, f"a reset by {kind}")
         transfer.round_trip(MIB)
 
 

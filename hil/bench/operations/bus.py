@@ -6,14 +6,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.session import Session, close_session
-from hil.errors import DeviceGone, DriverError, NotSupported
+from hil.errors import DeviceFault, DeviceGone, DriverError, NotSupported
 from hil.model import Gpu, from_dict
 from hil.pci import (
     FunctionAccess,
+    SysfsFunction,
     differences,
     identify,
     open_function,
     presence,
+    read_number,
     restore,
     serial_number,
     snapshot,
@@ -21,8 +23,12 @@ from hil.pci import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hil.bench.worker import Context
 
+READY_WITHIN = 1.0
+"""Seconds from a reset until every function answers (PCI Express Base Specification 6.0, 6.6.1)."""
 BARS = (0, 1, 3)
 """Those of an NVIDIA GPU: registers, memory window, registers of its boot processor; the others are their upper halves
 or I/O ports."""
@@ -113,20 +119,37 @@ def identity(context: Context, *, gpu: dict[str, Any]) -> dict[str, int]:
     return {"vendor_id": int.from_bytes(ids[:2], "little"), "device_id": int.from_bytes(ids[2:], "little")}
 
 
-def portrait(context: Context, *, gpu: dict[str, Any]) -> dict[str, Any]:
+def portrait(context: Context, *, gpu: dict[str, Any], functions: Sequence[str] = ()) -> dict[str, Any]:
     """What the function's registers tell of who it is.
+
+    Args:
+        context: of this process.
+        gpu: a `Gpu` as a dict.
+        functions: addresses of its card's functions.
 
     Returns:
         ``bars``: sizes in bytes by number, as text, of those that are there; ``chip``: BOOT_0 and BOOT_42, `None`
         where its memory decoding is off, as it is while no driver has it; ``serial``: its device serial number,
-        `None` if it has none.
+        `None` if it has none; ``ids``: vendor and device id that each of `functions` answers with, by address (on a
+        Mac empty: TinyGPU serves the GPU's own function alone).
 
     """
     access = open_function(context.host, from_dict(Gpu, gpu))
     try:
-        return {"bars": _bars(access), "chip": _chip(access), "serial": serial_number(access)}
+        facts = {"bars": _bars(access), "chip": _chip(access), "serial": serial_number(access)}
     finally:
         access.close()
+    linux = context.host.facts().system == "Linux"
+    return {**facts, "ids": {address: _ids(context, address) for address in functions if linux}}
+
+
+def _ids(context: Context, address: str) -> str:
+    access = SysfsFunction(context.host, address)
+    with suppress(DeviceFault):  # what it reads as is told below
+        # The kernel waits for the function that it resets, and for no other of the card.
+        wait_ready(access, context.host.clock, READY_WITHIN)
+    ids = read_number(access, 0, 4)
+    return f"{ids & 0xFFFF:04x}:{ids >> 16:04x}"
 
 
 def _bars(access: FunctionAccess) -> dict[str, int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hil.bench.operations.session import Session, session
 from hil.copy import engine
-from hil.errors import DriverError, HilError, NotSupported
+from hil.errors import DriverError, NotSupported
 from hil.integrity import fill, verify
 from hil.model import MIB, Gpu, from_dict, size_text, to_dict
 from hil.pci import disagreements, identify, memory_bars, negotiated_link, open_function
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 BAR = 1
 SHOWN, AROUND, FAR = 11, 12, 13
 """Numbers of the buffers in the pattern."""
+SMALL = 256 * MIB
+"""What firmware gives a window through a tunnel."""
+SIZES = (64, 256, 128, 192)
+"""Bytes of single writes: what drivers write their page tables and doorbells with."""
 _FILLER = 64 * MIB
 _CONFIG_END = 4096
 
@@ -89,6 +93,28 @@ def write_through(context: Context, *, gpu: dict[str, Any], nbytes: int, at: int
     }
 
 
+def write_pieces(context: Context, *, gpu: dict[str, Any], count: int, epoch: int) -> dict[str, Any]:
+    """Write `count` pieces of `SIZES` bytes through the window, one behind the other and each its own data.
+
+    Returns:
+        ``nbytes`` of all of them; ``report``, a `Report` as a dict of what the copy engine fetches in one copy then.
+
+    """
+    sizes = [SIZES[n % len(SIZES)] for n in range(count)]
+    work, data = session(context), bytearray(sum(sizes))
+    fill(data, epoch=epoch, buffer_id=SHOWN)
+    with _opened(context, gpu) as access, _memory(work, len(data)) as there:
+        _upload(work, there, len(data), epoch=epoch - 1, buffer=SHOWN)
+        start, at = _place(work, access, there), 0
+        for size in sizes:
+            access.mmio_write(BAR, start + at, bytes(data[at : at + size]))
+            at += size
+        access.mmio_read(BAR, start, 4)  # writes are posted: a read pushes them out before it
+        seen = _download(work, there, len(data))
+    report = verify(seen, epoch=epoch, buffer_id=SHOWN, unwritten_epoch=epoch - 1)
+    return {"nbytes": len(data), "report": _told(report)}
+
+
 def edge(context: Context, *, gpu: dict[str, Any], nbytes: int) -> dict[str, int]:
     """Read the last `nbytes` bytes of the window; NV_PMC_BOOT_0 ``before`` and ``after``, and bytes that ``came``."""
     with _opened(context, gpu) as access:
@@ -97,48 +123,54 @@ def edge(context: Context, *, gpu: dict[str, Any], nbytes: int) -> dict[str, int
         return {"before": before, "came": came, "after": identify(access).boot_0}
 
 
-def past_the_end(context: Context, *, gpu: dict[str, Any]) -> dict[str, str]:
-    """Reads that leave a BAR or config space: what each was refused with; empty text where it was answered."""
+def past_the_end(context: Context, *, gpu: dict[str, Any]) -> str:
+    """Read behind config space: what that was refused with; empty if it was answered.
+
+    Behind a BAR nothing can be asked: `hil.pci` itself refuses that, since a driver may not.
+    """
     with _opened(context, gpu) as access:
-        size = access.bar_size(BAR)
-        wrong = {
-            "behind the window": lambda: access.mmio_read(BAR, size, 4),
-            "across the window's end": lambda: access.mmio_read(BAR, size - 2, 4),
-            "behind config space": lambda: access.config_read(_CONFIG_END, 4),
-        }
-        answers = {name: _refusal(ask) for name, ask in wrong.items()}
-        identify(access)
-    return answers
+        try:
+            access.config_read(_CONFIG_END, 4)
+        except (DriverError, NotSupported) as error:
+            return f"{type(error).__name__}: {error}"
+        finally:
+            identify(access)
+    return ""
 
 
 def beyond(context: Context, *, gpu: dict[str, Any], nbytes: int, epoch: int) -> dict[str, Any]:
     """Copy to and from memory that lies behind the window's end, beside memory at its beginning.
 
+    Where all of the card's memory shows, the window is read where the end of a small one would be.
+
     Returns:
-        ``window`` in bytes; ``far`` and ``near``, a `Report` as a dict each: memory whose address has the same low
-        bits must not take its place. Only ``window`` where all of the card's memory shows.
+        ``end`` in bytes; ``far`` and ``near``, a `Report` as a dict each, ``shown`` a third where the far memory shows:
+        memory whose address has the same low bits must not take its place.
 
     """
     work = session(context)
     with _opened(context, gpu) as access:
-        window = access.bar_size(BAR)
-    if work.engine.memory()[1] <= window:
-        return {"window": window}
-    held = [work.alloc(_FILLER)]
-    try:
-        while (work.engine.window(held[-1]) or 0) < window:
-            held.append(work.alloc(_FILLER))
-        near, far = held[0], held[-1]
-        _upload(work, near, nbytes, epoch=epoch, buffer=SHOWN)
-        _upload(work, far, nbytes, epoch=epoch, buffer=FAR)
-        reports = {
-            "far": verify(_download(work, far, nbytes), epoch=epoch, buffer_id=FAR),
-            "near": verify(_download(work, near, nbytes), epoch=epoch, buffer_id=SHOWN),
-        }
-    finally:
-        for buffer in held:
-            work.engine.free(buffer)
-    return {"window": window, **{name: _told(report) for name, report in reports.items()}}
+        size = access.bar_size(BAR)
+        all_shows = work.engine.memory()[1] <= size
+        end = min(size, SMALL) if all_shows else size
+        held = [work.alloc(_FILLER)]
+        try:
+            while (work.engine.window(held[-1]) or 0) < end:
+                held.append(work.alloc(_FILLER))
+            near, far = held[0], held[-1]
+            _upload(work, near, nbytes, epoch=epoch, buffer=SHOWN)
+            _upload(work, far, nbytes, epoch=epoch, buffer=FAR)
+            reports = {
+                "far": verify(_download(work, far, nbytes), epoch=epoch, buffer_id=FAR),
+                "near": verify(_download(work, near, nbytes), epoch=epoch, buffer_id=SHOWN),
+            }
+            if all_shows:
+                seen = access.mmio_read(BAR, _place(work, access, far), nbytes)
+                reports["shown"] = verify(seen, epoch=epoch, buffer_id=FAR)
+        finally:
+            for buffer in held:
+                work.engine.free(buffer)
+    return {"end": end, **{name: _told(report) for name, report in reports.items()}}
 
 
 def paths(context: Context, *, gpu: dict[str, Any], nbytes: int, epoch: int) -> dict[str, Any]:
@@ -209,16 +241,6 @@ def _download(work: Session, there: DeviceBuffer, nbytes: int) -> bytes:
 
 def _state(access: FunctionAccess) -> tuple[int, str]:
     return identify(access).boot_0, str(negotiated_link(access))
-
-
-def _refusal(ask: Any) -> str:
-    try:
-        ask()
-    except (DriverError, NotSupported, ValueError) as error:  # ValueError: the bench's own check, before the driver
-        return f"{type(error).__name__}: {error}"
-    except HilError as error:
-        return str(error)
-    return ""
 
 
 def _told(report: Any) -> dict[str, Any]:
