@@ -9,7 +9,7 @@ import pytest
 
 from hil.bench.declared import least_link
 from hil.bench.file import BenchFile
-from hil.errors import DriverError, NotPermitted
+from hil.errors import DeviceGone, DriverError, NotPermitted
 from hil.model import MIB, Gpu, HostFacts, Inventory, LaneLink, LinkKind, PcieLink, PciFunction, Router, RouterRole
 from hil.pci import Bar, Payload, clear_error_bits, disagreements, error_bits, memory_bars, misfits, payload_of
 from hil.throughput import LeastLink, hops, weak_hops, weak_pcie
@@ -177,6 +177,14 @@ def test_bars_come_with_address_width_and_resize_control():
     ]
     assert [bar.control_bytes for bar in found] == [None, 256 * MIB, None]
     assert disagreements(found[0]) == disagreements(found[2]) == ()
+
+
+def test_a_bar_register_of_all_ones_was_not_answered():
+    function = function_with_bars()
+    struct.pack_into("<I", function.space, 0x14, 0xFFFFFFFF)
+
+    with pytest.raises(DeviceGone, match=r"the register of BAR 1 of \S+ reads as all ones: nobody answers there"):
+        memory_bars(function)
 
 
 def test_a_bar_that_cannot_be_mapped_is_none_and_a_control_that_may_not_be_read_says_nothing():

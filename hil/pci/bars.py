@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from hil.errors import DriverError, NotPermitted
+from hil.errors import DeviceGone, DriverError, NotPermitted
 from hil.model import MIB, size_text
 from hil.pci.capabilities import RESIZABLE_BAR, find_extended_capability, read_number
 
@@ -18,6 +18,7 @@ _BARS: Final = 6
 _IS_IO: Final = 0x1
 _IS_WIDE: Final = 0x4
 _PREFETCHABLE: Final = 0x8
+_ALL_ONES: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +42,21 @@ class Bar:
 
 
 def memory_bars(access: FunctionAccess) -> tuple[Bar, ...]:
-    """The memory BARs of a function that have a size, by index."""
+    """The memory BARs of a function that have a size, by index.
+
+    Raises:
+        DeviceGone: a BAR's register reads as all ones, which no BAR does.
+
+    """
     resizable = _resizable(access)
     found, index = [], 0
     while index < _BARS:
         low = read_number(access, _BAR0 + 4 * index, 4)
+        if low == _ALL_ONES:
+            raise DeviceGone(
+                f"the register of BAR {index} of {access.address} reads as all ones: nobody answers there",
+                operation="read config space",
+            )
         wide = not low & _IS_IO and bool(low & _IS_WIDE)
         size = 0 if low & _IS_IO else _size(access, index)
         if size:

@@ -14,7 +14,8 @@ def test_discovery_finds_the_same_twice(hil_bench: Bench) -> None:
 
     A failure means a flapping link, or enumeration that depends on its own order.
     """
-    assert hil_bench.refresh().changes(hil_bench.refresh()) == ()
+    changes = hil_bench.refresh().changes(hil_bench.refresh())
+    assert not changes, f"nothing was done, and the host differs from what it was: {'; '.join(changes)}"
 
 
 def test_discovery_has_nothing_to_complain_of(hil_bench: Bench) -> None:

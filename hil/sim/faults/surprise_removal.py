@@ -33,7 +33,7 @@ class SurpriseRemoval(base.Fault):
     seen_by = "driver"
     shows_as = (
         r"all ones|DEVICE_LOST|NO_DEVICE|does not answer|nobody answers|off the bus|not in the inventory|still there"
-        r"|hung up|Xid 79|GPU_IS_LOST|GPU is lost|No such file|No such device|not there|did not come back"
+        r"|hung up|is gone|Xid 79|GPU_IS_LOST|GPU is lost|No such file|No such device|not there|did not come back"
     )
     profiles = ("macbook-pro-usb4", "linux-two-enclosures")
     Parameters = SurpriseRemovalParameters
