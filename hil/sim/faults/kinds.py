@@ -31,12 +31,11 @@ def settled(kind: Any, value: Any) -> Any:
 
 
 def _plain(kind: type) -> Check:
-    wanted = NoneType if kind is None else {float: (float, int), bytes: (bytes, bytearray, memoryview)}.get(kind, kind)
-    name = "None" if kind is None else kind.__name__
+    wanted = {float: (float, int), bytes: (bytes, bytearray, memoryview)}.get(kind, kind)
 
     def found(value: Any) -> str:
         if not isinstance(value, wanted) or (isinstance(value, bool) and kind in (int, float)):
-            return f"{value!r:.80}, expected {name}"
+            return f"{value!r:.80}, expected {_named(kind)}"
         return f"{value!r}, expected a number" if isinstance(value, float) and math.isnan(value) else ""
 
     return found
