@@ -19,7 +19,7 @@ READY_WITHIN = 1.0
 """Seconds from a reset until the function answers (PCI Express Base Specification 6.0, 6.6.1); a real kernel takes
 0.02."""
 TIMES = 5
-"""Resets in a row of which each could forget something: what goes wrong in one of two shows in 97 of 100 runs."""
+"""Resets of each kind, of which each could forget something: what goes wrong in one of two shows in 97 of 100 runs."""
 
 
 @pytest.mark.quick
@@ -65,10 +65,10 @@ def test_nobody_reads_the_last_owners_data_after_a_reset(reset: Reset, vram: Vra
 
     A failure is a leak of one user's data to another: a reset keeps what is in the memory's cells.
     """
-    for _ in range(TIMES):
+    for kind in reset.kinds() * TIMES:
         client.open()
         vram.imprint(16 * MIB, by=client)
-        reset()
+        reset(kind)
         pages = vram.imprinted_pages(8 * MIB)
         assert pages == 0, f"fresh memory after a reset: expected no page of the last owner's, seen {pages} of 2048"
         client.close()
@@ -79,10 +79,10 @@ def test_memory_of_before_a_reset_is_refused_with_an_error_code(client: Client, 
 
     A failure means copies to and from memory that is somebody else's by now.
     """
-    for _ in range(TIMES):
+    for kind in reset.kinds() * TIMES:
         client.open()
-        reset()
-        client.must_be_refused("a reset")
+        reset(kind)
+        client.must_be_refused(f"a reset by {kind}")
         client.close()
         client.open()
         client.must_be_intact("opening anew")
