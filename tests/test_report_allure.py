@@ -256,6 +256,12 @@ def test_a_run_that_was_still_going_on_is_the_same_run(tmp_path):
     assert (tmp_path / "tidy.jsonl").read_text() == ""
 
 
+def test_a_run_of_which_a_test_was_repeated_is_the_same_run(tmp_path):
+    (path := tmp_path / "history.jsonl").write_text(run(1, 2, 3) + "\n" + run(5, 6, 7) + "\n")
+    assert tidy_history(path, {5, 6, 9}, tmp_path / "tidy.jsonl") == ()
+    assert (tmp_path / "tidy.jsonl").read_text() == run(1, 2, 3) + "\n"
+
+
 def test_a_history_that_is_none_needs_no_tidying(tmp_path):
     assert tidy_history(tmp_path / "none", {5}, tmp_path / "tidy") == ()
     assert not (tmp_path / "tidy").exists()

@@ -161,6 +161,8 @@ def test_an_xid_without_text_shows_its_meaning_or_says_there_is_none() -> None:
         ("watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [kworker/3:1:211]", "kernel"),
         ("NMI watchdog: Watchdog detected hard LOCKUP on cpu 2", "kernel"),
         ("INFO: task kworker/u16:3:97 blocked for more than 120 seconds.", "kernel"),
+        ("INFO: task nvidia-modeset/:412 blocked for more than 120 seconds.", "kernel"),
+        ("INFO: task jbd2/sda1-8:301 blocked for more than 120 seconds.", ""),
         ("Kernel panic - not syncing: Fatal exception in interrupt", "kernel"),
         ("panic(cpu 4 caller 0xfffffe0000000000): nvme timeout", "kernel"),
         ("rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:", "kernel"),

@@ -66,6 +66,7 @@ class Counting:
     def note_hang(self, error: DeviceHung) -> None:
         """Take down that a reading around the present test did not come back."""
         self._hangs += 1
+        self._open_on = ""  # the window was in the process that was killed
         if self._hangs > 1:
             self._say(error)
         else:

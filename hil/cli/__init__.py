@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -13,6 +14,7 @@ import click
 import hil
 from hil.errors import HilError, UsageError
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 USAGE, FAILED = 2, 1
 """Exit codes: what was asked for makes no sense; it made sense and failed. The table stands in docs/exit-codes.md."""
 
@@ -50,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     except HilError as error:
         _complain(error, FAILED)
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno not in _UNWRITABLE:
             raise
         _silence(sys.stdout)
         _complain(f"the output cannot be written: {error.strerror or error}", FAILED)

@@ -175,7 +175,7 @@ class CopyEngine(ABC):
 
     @abstractmethod
     def record(self, stream: int = 0) -> Any:
-        """Put a mark behind what was submitted to `stream`."""
+        """Put a mark behind what was submitted to `stream`: reached as soon as that is done, waited for or not."""
 
     @abstractmethod
     def elapsed(self, start: Any, end: Any) -> float:

@@ -103,6 +103,7 @@ class OpenCLStream:
         """
         with driver.driver_errors("record a mark", self._target):
             mark = OpenCLMark(self, self._copies, self._cl.enqueue_marker(self.queue), before=self._last)
+            self.queue.flush()  # a driver may keep it else until somebody waits, and tell the time of that
         self._open_marks.append(mark)
         return mark
 

@@ -19,6 +19,7 @@ from hil.pci.capabilities import (
 from hil.pci.ready import presence
 
 if TYPE_CHECKING:
+    from hil.hosts import Clock
     from hil.pci.base import FunctionAccess
 
 _HEADER_TYPE = 0x0E
@@ -56,6 +57,8 @@ _ERRORS = (
 _POWER_MANAGEMENT = 0x01
 """Capability id (PCI Bus Power Management Interface Specification 1.2, 3.2)."""
 _POWER_STATE = "power state"
+_WAKING = 0.010
+"""Seconds from D3hot to D0 until a function may be spoken to (the same specification, 5.6.1)."""
 _STATES = 0x3
 KEPT_BY_RESETS = (_POWER_STATE, *(name for name, _, _ in _ERRORS))
 """Names of registers that no reset changes of a function that is awake: D0 is where it ends, and what says which errors
@@ -139,8 +142,8 @@ def differences(before: ConfigSnapshot, after: ConfigSnapshot) -> tuple[str, ...
     return tuple(found)
 
 
-def restore(access: FunctionAccess, saved: ConfigSnapshot) -> tuple[str, ...]:
-    """Put `saved` back, COMMAND last, and check that it took.
+def restore(access: FunctionAccess, saved: ConfigSnapshot, clock: Clock | None = None) -> tuple[str, ...]:
+    """Put `saved` back, COMMAND last, and check that it took; `clock` lets a function wake up first.
 
     Returns:
         What had changed before, as `differences` says it.
@@ -166,6 +169,8 @@ def restore(access: FunctionAccess, saved: ConfigSnapshot) -> tuple[str, ...]:
         # Read again: a new BAR size clears address bits. What stands right is left alone.
         if not register.asleep and read_number(access, register.offset, register.size) != register.value:
             access.config_write(register.offset, register.value.to_bytes(register.size, "little"))
+            if register.name == _POWER_STATE and clock is not None:
+                clock.sleep(_WAKING)
     left = differences(saved, snapshot(access))
     if left:
         raise DriverError(f"{doing}: it did not take: {'; '.join(left)}", operation=doing)

@@ -72,7 +72,8 @@ def tidy_history(path: Path, starts: AbstractSet[int], into: Path) -> tuple[str,
 
     Args:
         path: the file; nothing is copied where there is none.
-        starts: when each test of the run last began. A line that tells of no other results is that run's.
+        starts: when each test of the run last began. The line of which most began then is that run's:
+            of a test that was run again into the same folder the last start alone is left.
         into: the copy.
 
     Returns:
@@ -94,7 +95,9 @@ def tidy_history(path: Path, starts: AbstractSet[int], into: Path) -> tuple[str,
             f"{path} is no history of Allure: none of its {len(lines)} lines is a run; expected a file that "
             "`hil report --allure` wrote, or one that is not there yet. It was left as it is"
         )
-    into.write_text("".join(f"{line}\n" for line, began in runs if not began or began - starts), encoding="utf-8")
+    into.write_text(
+        "".join(f"{line}\n" for line, began in runs if 2 * len(began & starts) <= len(began)), encoding="utf-8"
+    )
     lost = len(lines) - len(runs)
     return (f"left out of the history {path}: {lost} lines that are not whole",) if lost else ()
 

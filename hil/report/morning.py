@@ -154,7 +154,7 @@ def _of_bench(visits: Sequence[Visit], night: str) -> Iterator[Item]:
     if not last.complete:
         yield Item(kind="cut off", bench=last.bench, since=night, sentence="the run was cut off, or is not over")
     if not last.restored:
-        told = "no test on record failed, yet the run ended with exit code 1: see NOT RESTORED in its last lines"
+        told = "no test on record failed, yet the run ended with exit code 1: see its last lines (NOT RESTORED?)"
         yield Item(kind="not restored", bench=last.bench, since=night, sentence=told)
     groups: dict[tuple[str, ...], list[Streak]] = {}
     for one in streaks(visits):
@@ -200,15 +200,14 @@ def _of_series(judged: Verdict, names: Mapping[tuple[str, str], str], night: str
     better = judged.status == "better"
     if better and (date.fromisoformat(night) - date.fromisoformat(change.since.date)).days > NEWS:
         return
-    worst = change if better else next(one for one in reversed(judged.changes) if not one.better)
     size = f" {size_text(key.nbytes)}" if key.nbytes else ""
     yield Item(
         kind="better" if better else "regression",
         bench=key.bench,
         device=names.get((key.bench, key.device), key.device),
-        sentence=f"{key.direction} {key.metric}{size} {_size(worst, key.unit)}",
-        since=worst.since.date,
-        changed=_told(worst.context),
+        sentence=f"{key.direction} {key.metric}{size} {_size(change, key.unit)}",
+        since=change.since.date,
+        changed=_told(change.context),
     )
 
 

@@ -208,14 +208,15 @@ def _visit(night: str, records: Sequence[Record]) -> Visit:
     restored = True
     for record in records:
         mine = {test.name: test for test in _tests(record)}
-        failed = record.end is not None and record.end.exit == FAILED
+        # A line that was lost may be that of the test that failed.
+        failed = record.end is not None and record.end.exit == FAILED and not record.lost
         restored = restored and not (failed and all(test.outcome not in TROUBLE for test in mine.values()))
         tests |= mine
     return replace(
         _of(last.parts[-1], night),
         started=records[0].head.started,
         ended=last.end.ended if last.end is not None else "",
-        complete=all(record.finished for record in records),
+        complete=all(record.finished and not record.lost for record in records),
         restored=restored,
         faults=tuple(dict.fromkeys(str(fault) for record in records for fault in record.head.faults)),
         tests=tuple(tests.values()),

@@ -33,7 +33,8 @@ EXPLAINED: Final[Mapping[str, frozenset[int]]] = {
 """Xids that a sound driver may log when a device is pulled, reset, …, by what was done. After NVIDIA's catalogue, see
 `hil.watch.xid`; which of them real drivers do log was not tried."""
 _EXCEPTION: Final = re.compile(
-    r"exception|fault|error|violation|invalid|mapped|denied|illegal|abort|unexpected|panic", re.IGNORECASE
+    r"exception|(?<!de)fault|\berror\b|violation|\binvalid|unmapped|not mapped|denied|illegal|\babort|unexpected|panic",
+    re.IGNORECASE,
 )
 _ERRORS_OF_ABSENCE: Final = frozenset({"SDES", "CmpltTO", "UnsupReq", UNNAMED})
 """Uncorrectable errors of a link that goes down, and of requests to a function that is not there."""

@@ -42,7 +42,7 @@ def test_a_replug_leaves_other_devices_and_their_memory_alone(hotplug: HotPlug, 
     wrong card was torn down, or its copies were.
     """
     neighbours.mark()
-    with hotplug.pulling(after=MEANWHILE):
+    with hotplug.pulling(after=MEANWHILE, opened=True):
         neighbours.begin_copies(64 * MIB, pieces=32)
     neighbours.copies_must_be_intact("while this one was pulled")
     hotplug.attach()

@@ -100,7 +100,7 @@ def reset(
         wait_ready(access, context.host.clock, ready_within)
         seconds = context.host.clock.now() - start
         lost = differences(before, snapshot(access))
-        restore(access, before)
+        restore(access, before, context.host.clock)
         wrong = list(differences(before, snapshot(access)))
         if identify(access) != identity:
             wrong.append("it identifies as another chip")

@@ -49,7 +49,7 @@ def revive(
         before = _readable(access) if saved is None else from_dict(ConfigSnapshot, saved)
         access.reset()
         seconds = wait_ready(access, context.host.clock, ready_within)
-        lost = () if before is None else restore(access, before)
+        lost = () if before is None else restore(access, before, context.host.clock)
     finally:
         access.close()
     return {"seconds": seconds, "lost": list(lost)}

@@ -10,7 +10,7 @@ from hil.control import cannot_sleep, sleep_host
 from hil.errors import DriverError
 from hil.integrity import fill, verify
 from hil.model import Gpu, from_dict, to_dict
-from hil.pci import ConfigSnapshot, differences, open_function, snapshot
+from hil.pci import KEPT_BY_RESETS, ConfigSnapshot, differences, open_function, snapshot
 
 if TYPE_CHECKING:
     from hil.bench.worker import Context
@@ -82,10 +82,14 @@ def note_config(context: Context, *, gpu: dict[str, Any]) -> None:
 
 
 def config_changes(context: Context, *, gpu: dict[str, Any]) -> list[str]:
-    """What is different in config space since `note_config`, one sentence each."""
+    """What is different in config space since `note_config`, one sentence each.
+
+    Left out is what no reset changes and a loss of power does: whether a Mac puts it back nobody knows, and an idle
+    card may be asleep.
+    """
     before = context.state.pop("config")
     assert isinstance(before, ConfigSnapshot)  # noqa: S101  (`note_config` was called)
-    return list(differences(before, _config(context, gpu)))
+    return [one for one in differences(before, _config(context, gpu)) if not one.startswith(KEPT_BY_RESETS)]
 
 
 def _config(context: Context, gpu: dict[str, Any]) -> ConfigSnapshot:
