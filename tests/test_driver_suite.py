@@ -111,7 +111,8 @@ def test_a_fault_that_nobody_has_seen_before_fails_its_test_with_the_reason(faul
     lab = Suite(ROOT)
     planted = [word for fault in faults for word in ("--hil-fault", f"{FOREIGN}:{fault}")]
 
-    done = lab.run("suites/driver", "--hil-bench", f"sim:{profile}", *planted, "-k", f"{test} and not x-4090")
+    chosen = ("-k", f"{test} and not x-4090")
+    done = lab.run("suites/driver", "--hil-inline", "--hil-bench", f"sim:{profile}", *planted, *chosen)
     lab.tmp.rmdir()
 
     assert [was for name, was in done.outcomes().items() if name.startswith(test)] == ["FAILED"], done.out

@@ -38,6 +38,18 @@ def test_march_c_finds_no_cell_that_others_disturb(marching: Marching) -> None:
     marching.march(2 * MIB, block=64 * KIB)
 
 
+@pytest.mark.parametrize(("nbytes", "block"), [(16 * KIB, 64), (512 * KIB, 4 * KIB)])
+def test_march_c_in_small_steps_finds_no_neighbour_that_is_disturbed(
+    marching: Marching, nbytes: int, block: int
+) -> None:
+    """The same in steps of a line and of a page: on the way down the cell above is written before the one below it.
+
+    Within a step writes go upwards, and put right what they have disturbed above themselves. A failure here alone is
+    a cell that disturbs one above it, closer than 64 KiB.
+    """
+    marching.march(nbytes, block=block)
+
+
 def test_nothing_fades_in_five_seconds(marching: Marching) -> None:
     """32 MiB, half of them inverted, left alone for 5 s: more than a hundred refresh intervals (JEDEC: 32 ms at most).
 
