@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from hil.cli.whole_file import replaced
+from hil.cli.whole_file import must_be_new, replaced
 from hil.errors import UsageError
 from hil.history import History, Key, Verdict, judge_series, open_history
 from hil.history.cusum import SHORTEST
@@ -73,11 +73,8 @@ def show_series(path: Path | None, wanted: Mapping[str, Any], *, nights: int | N
     with open_history(history_path(path), must_exist=True) as history:
         verdicts = [judge_series(history, key) for key in chosen(history, wanted)]
     if as_json:
-        click.echo(
-            json.dumps(
-                {"series": [_facts(verdict, last=nights or len(verdict.nights)) for verdict in verdicts]}, indent=2
-            )
-        )
+        series = [_facts(verdict, last=nights or len(verdict.nights)) for verdict in verdicts]
+        click.echo(json.dumps({"series": series}, indent=2))
         return
     for verdict in verdicts:
         click.echo(verdict.key.label())
@@ -151,8 +148,7 @@ def export(path: Path | None, wanted: Mapping[str, Any], target: Path | None, *,
             return
         if target.exists() and target.samefile(history.path):
             raise UsageError(f"{target} is the history itself: give another name")
-        if target.exists() and not force:
-            raise UsageError(f"{target} is there already: give another name, or --force to replace it")
+        must_be_new(target, force=force)
         with replaced(target) as half:
             if target.suffix == ".parquet":
                 from hil.history.parquet import write_table  # noqa: PLC0415  (an extra)

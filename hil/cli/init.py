@@ -13,7 +13,7 @@ from hil.bench import roster
 from hil.bench.file import ALIAS_LENGTH, RESERVED
 from hil.bench.template import bench_file
 from hil.cli.target import Target, opened
-from hil.cli.whole_file import write_whole
+from hil.cli.whole_file import must_be_new, write_whole
 from hil.discovery import discover
 from hil.errors import UsageError
 from hil.hosts.selection import BenchKind, Selection, parse
@@ -30,8 +30,7 @@ def write(path: Path, bench: str, *, force: bool, as_json: bool = False) -> None
     """
     if path.suffix != ".toml":
         raise UsageError(f"{path}: the name of a bench file ends in .toml, so that --bench takes it for one")
-    if path.exists() and not force:
-        raise UsageError(f"{path} is there already: give another name, or --force to replace it")
+    must_be_new(path, force=force)
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
     with opened(parse(bench)) as target:

@@ -10,6 +10,17 @@ from pathlib import Path
 from hil.errors import UsageError
 
 
+def must_be_new(path: Path, *, force: bool) -> None:
+    """Refuse to write `path` where it is there already, unless `force` says so.
+
+    Raises:
+        UsageError: it is.
+
+    """
+    if path.exists() and not force:
+        raise UsageError(f"{path} is there already: give another name, or --force to replace it")
+
+
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """A file to write in the place of `path`, whose name it gets at the end; whatever fails, what was there stays.

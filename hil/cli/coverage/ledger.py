@@ -14,6 +14,7 @@ from hil.bench.locks import DeviceBusy, DeviceLock, default_folder
 from hil.cli.coverage import score
 from hil.cli.coverage.row import Count, Row
 from hil.cli.coverage.score import About
+from hil.cli.whole_file import write_whole
 from hil.errors import BenchFault, UsageError
 from hil.model import to_dict
 
@@ -133,12 +134,10 @@ def write(path: Path, measured: Measured) -> None:
         BenchFault: it cannot be written.
 
     """
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        fresh.write_text(_text(measured), encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        raise BenchFault(f"{path} cannot be written: {error.strerror}") from error
+        write_whole(path, _text(measured))
+    except UsageError as error:
+        raise BenchFault(str(error)) from error  # the name was good when the measurement began
 
 
 def digest_of(head: Head) -> str:
