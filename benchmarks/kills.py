@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -54,33 +55,25 @@ def measure(count: int, folder: Path, seed: int = 1) -> list[Left]:
 
 
 def _killed(path: Path, dice: random.Random) -> Left:
-    told, tell = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(told)
-        _write(path, tell)
-    os.close(tell)
-    finished = 0
-    for _ in range(1 + dice.randrange(MOST_TESTS)):
-        finished += len(os.read(told, 1))
-    time.sleep(dice.random() * SPREAD)
-    os.kill(child, signal.SIGKILL)
-    while rest := os.read(told, 1 << 16):
-        finished += len(rest)
-    os.close(told)
-    os.waitpid(child, 0)
+    # A process of its own from the start: forked, it might wait for ever for what a thread of this one held.
+    command = [sys.executable, "-m", "benchmarks.kills", "--write", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0, cwd=Path(__file__).parents[1]) as writer:
+        assert writer.stdout is not None
+        finished = sum(len(writer.stdout.read(1)) for _ in range(1 + dice.randrange(MOST_TESTS)))
+        time.sleep(dice.random() * SPREAD)
+        writer.kill()
+        finished += len(writer.stdout.read())
+    if writer.returncode != -signal.SIGKILL:
+        return Left(finished=finished, kept=0, wrong=f"its writer ended by itself, with {writer.returncode}")
     return look(path, finished)
 
 
-def _write(path: Path, tell: int) -> None:
-    """Add test after test until somebody ends this process; it never returns."""
-    try:
-        with open_history(path) as history:
-            for number in range(sys.maxsize):
-                history.add((key(n), Point(time=1e9 + number, value=1.0, run=f"{number}")) for n in range(FIGURES))
-                os.write(tell, b".")
-    finally:
-        os._exit(1)
+def _write(path: Path) -> None:
+    """Add test after test, and tell of each by a byte on standard output, until somebody ends this process."""
+    with open_history(path) as history:
+        for number in range(sys.maxsize):
+            history.add((key(n), Point(time=1e9 + number, value=1.0, run=f"{number}")) for n in range(FIGURES))
+            os.write(1, b".")
 
 
 def look(path: Path, finished: int) -> Left:
@@ -107,7 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
     parser.add_argument("--kills", type=int, default=KILLS, metavar="N", help=f"how many (default: {KILLS})")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the moments (default: 1)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="be the writer that is killed")
     chosen = parser.parse_args(arguments)
+    if chosen.write is not None:
+        _write(chosen.write)
     if chosen.kills < 1:
         parser.error(f"--kills: {chosen.kills} is less than 1")
     with tempfile.TemporaryDirectory(prefix="hil-benchmark-") as folder:

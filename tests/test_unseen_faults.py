@@ -28,7 +28,8 @@ def test_a_fault_that_nobody_has_thought_of_fails_a_test(fault, test, bench, wor
     lab = Suite(ROOT)
     foreign = f"--hil-fault={ROOT / 'tests/foreign_copies.py'}:{fault}"
 
-    done = lab.run(f"suites/{test}", "-x", "--hil-inline", f"--hil-bench={bench}", foreign)
+    # Of a seed of its own: one byte in 256 is by chance what it was before.
+    done = lab.run(f"suites/{test}", "-x", "--hil-inline", "--hil-seed=1", f"--hil-bench={bench}", foreign)
 
     lab.tmp.rmdir()
     assert done.code == 1

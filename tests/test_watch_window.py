@@ -21,6 +21,7 @@ from hil.watch import (
     driver_alarms,
     inexcusable,
     link_alarms,
+    looked,
     opened,
     parse,
     ratings,
@@ -235,6 +236,23 @@ def test_an_enclosures_link_that_carries_less_than_before_alarms_and_one_that_le
 
     fell = "the link of its enclosure became narrower: 40 Gb/s (2 × 20) before, 20 Gb/s (1 × 20) now"
     assert told == [(), (fell,), (), (), ()]
+
+
+def test_a_lane_that_is_back_at_the_windows_end_was_seen_by_a_look_between():
+    lanes = "/sys/bus/thunderbolt/devices/0-1/rx_lanes"
+    host = FilesHost(files={lanes: b"2\n", lanes.replace("lanes", "speed"): b"20.0 Gb/s\n"})
+    gpu = replace(card(), enclosure=Router(uid="1", name="0-1", role=RouterRole.ENCLOSURE, domain="domain0"))
+    window, told = opened(host, gpu), []
+    for between in ((b"2\n",), (b"1\n", b"2\n"), (None,), (b"1\n", None)):
+        for now in between:
+            host.files.update({lanes: now}) if now else host.files.pop(lanes)
+            window = looked(host, window)
+        host.files[lanes] = b"2\n"
+        seen, window = turned(host, window)
+        told.append(seen.narrowed)
+
+    fell = "40 Gb/s (2 × 20) before, 20 Gb/s (1 × 20) meanwhile"
+    assert told == ["", fell, "", fell]
 
 
 def test_a_mac_is_asked_for_the_lanes_of_one_enclosure_without_the_whole_registry():

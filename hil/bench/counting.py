@@ -46,6 +46,11 @@ class Counting:
         elif afresh or address != self._open_on:
             self._open_on = address if self._asked("window_open", gpu=device.gpu_facts()) is not None else ""
 
+    def look(self) -> None:
+        """Look at the enclosure's link in the middle of a test: what is told at its end may have passed by then."""
+        if self._open_on:
+            self._asked("window_look")
+
     def end(self, device: Device) -> Observations | None:
         """What was seen since `begin`; `None` where nothing can be seen."""
         if not self._open_on:

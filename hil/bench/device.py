@@ -138,6 +138,11 @@ class Device:
             self._process = self.bench.start_process(self.alias)
         return self._process.call(full_name(operation), deadline=deadline, **kwargs)
 
+    def rest(self, seconds: float) -> None:
+        """Let `seconds` pass on the host's clock, with the device as it is; not without a look at its link before."""
+        self.bench.counting.look()
+        self.bare_call("soak:idle", seconds=seconds, deadline=seconds + 30.0)
+
     def close_session(self) -> None:
         """Let go of the device, so that it can be removed in order; nothing if it is not open."""
         if self._process is not None and self._process.alive:

@@ -98,6 +98,7 @@ class Plugs:
 
     def detach(self, device: Device) -> float:
         """Pull `device`'s cable and wait until the host has noticed; seconds that took."""
+        self._bench.counting.look()  # plugged in again, the link is trained anew
         self.detach_call(device).result()
         return self.await_gone(device)
 

@@ -49,6 +49,7 @@ def sleep(bench: Bench, seconds: int, keep: Collection[Device] = ()) -> float:
             operation="sleep",
         )
     bench.counting.provoked.append("sleep")
+    bench.counting.look()  # the wake trains the link anew
     taken = bench.host_call(f"{OPERATIONS}:sleep", seconds=seconds, deadline=seconds + 2 * GRACE)
     inventory = bench.refresh()
     for device in bench.devices:

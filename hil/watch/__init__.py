@@ -5,7 +5,7 @@ from hil.watch.alarms import KILL, STRAY, alarms, driver_alarms, inexcusable, li
 from hil.watch.kernel import Mark, Observations, WatchedLine, begin, marked, since, subject
 from hil.watch.ratings import Ratings, ratings, strained
 from hil.watch.telemetry import TelemetrySample, sample, sampling
-from hil.watch.window import Window, opened, turned
+from hil.watch.window import Window, looked, opened, turned
 from hil.watch.xid import MEANINGS, Xid, parse
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "driver_alarms",
     "inexcusable",
     "link_alarms",
+    "looked",
     "marked",
     "opened",
     "parse",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from hil.discovery import linux_thunderbolt, macos
@@ -41,6 +41,8 @@ class Window:
     link: LaneLink = UNKNOWN_LANES
     """Of the enclosure to the host, where it tells: a lane that is lost in one test has often been trained anew by the
     time another looks."""
+    narrowed: str = ""
+    """How a look through it found the link narrower than `link`, which may have passed again at its end."""
     seen: tuple[LogLine, ...] = ()
     """Lines of the log that bear the window's own time but were there before it."""
 
@@ -65,6 +67,13 @@ def opened(host: Host, gpu: Gpu) -> Window:
     )
 
 
+def looked(host: Host, window: Window) -> Window:
+    """`window` after a look at the enclosure's link, for where a test waits and lanes have time to be trained anew."""
+    if window.link.gbps is None or window.narrowed:
+        return window
+    return replace(window, narrowed=_narrowed(window.link, _link(host, window.gpu, mac=window.mac), "meanwhile"))
+
+
 def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     """What happened since `window` was opened, and the next one, which begins where this ends."""
     counters = aer.read(host, window.functions)
@@ -85,7 +94,7 @@ def turned(host: Host, window: Window) -> tuple[Observations, Window]:
     seen = Observations(
         aer=(*counted, *logged),
         replays=_grown(window.replays, replays),
-        narrowed=_narrowed(window.link, link),
+        narrowed=window.narrowed or _narrowed(window.link, link, "now"),
         xids=xid.parse(news),
         lines=tuple(WatchedLine(time=line.time, text=line.text, about=subject(line.text)) for line in news),
         seconds=now - window.time,
@@ -113,10 +122,10 @@ def _link(host: Host, gpu: Gpu, *, mac: bool) -> LaneLink:
     return linux_thunderbolt.link_of(Attributes(host), gpu.enclosure.name)
 
 
-def _narrowed(before: LaneLink, after: LaneLink) -> str:
+def _narrowed(before: LaneLink, after: LaneLink, when: str) -> str:
     if before.gbps is None or after.gbps is None or after.gbps >= before.gbps:
         return ""
-    return f"{before} before, {after} now"
+    return f"{before} before, {after} {when}"
 
 
 def _grown(before: int | None, after: int | None) -> int:

@@ -19,7 +19,7 @@ from hil.control import (
 from hil.discovery import discover
 from hil.errors import BenchFault, NotSupported
 from hil.model import Gpu, Router, from_dict, to_dict
-from hil.watch import Mark, Window, begin, opened, ratings, since, turned
+from hil.watch import Mark, Window, begin, looked, opened, ratings, since, turned
 from hil.watch.settings import settings
 from hil.watch.telemetry import sample
 
@@ -177,6 +177,13 @@ def watch_end(context: Context) -> dict[str, Any]:
 def window_open(context: Context, *, gpu: dict[str, Any]) -> None:
     """Open a window on what is counted and logged about a GPU."""
     context.state["window"] = opened(context.host, from_dict(Gpu, gpu))
+
+
+def window_look(context: Context) -> None:
+    """Look at the enclosure's link through the open window, if one is."""
+    window = context.state.get("window")
+    if isinstance(window, Window):
+        context.state["window"] = looked(context.host, window)
 
 
 def window_turn(context: Context) -> dict[str, Any]:
