@@ -90,6 +90,30 @@ def test_time_stands_still_while_a_connection_has_something_unread(clock):
     assert clock.now() == 0.0
 
 
+def test_what_was_unread_keeps_time_only_until_it_is_read_though_more_is_still_to_come(clock):
+    ours, theirs = socket.socketpair()
+    go_on = threading.Event()
+
+    def serve() -> bytes:
+        with clock.lock:
+            clock.listen(theirs)
+        go_on.wait(20)
+        return clock.hear(theirs, 8)
+
+    with ours, theirs:
+        server = Task(serve)
+        until(lambda: clock._heard)
+        ours.send(b"half")
+        sleeper = Task(lambda: clock.sleep("sleeper", 1.0))
+        until(lambda: clock._waits)
+        assert clock.now() == 0.0
+        go_on.set()
+        sleeper.result()
+        assert clock.now() == 1.0
+        ours.send(b" and more")
+        assert server.result() == b"half and"
+
+
 def test_a_thread_that_waits_itself_holds_no_time_with_what_it_has_unread(clock):
     ours, theirs = socket.socketpair()
 

@@ -8,11 +8,12 @@ import select
 import socket
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hil.errors import BenchFault, HilError
+from hil.hosts.wires.frames import receive_exactly
 from hil.sim.timers import Timer, Timers
 
 
@@ -268,10 +269,26 @@ class VirtualClock:
         """Let no time pass while `sock`, which this thread serves, has something unread: a request, or its end.
 
         A client may have hung up, and ended its operation on another connection, before the thread has got to it: what
-        it held must be free again before others wait for it in vain. While the thread itself waits, time passes.
+        it held must be free again before others wait for it in vain. While the thread itself waits, time passes. It
+        reads by `hear`: the last who asked whether time may pass has perhaps asked while something lay unread.
         """
         with self.lock:
             self._heard[threading.get_ident()] = sock
+
+    def hear(self, sock: socket.socket, count: int) -> bytes:
+        """Exactly `count` bytes of `sock`, which this thread listens to; while it waits for them, time may pass.
+
+        Raises:
+            EOFError: the other end closed before they came.
+
+        """
+
+        def let_time_pass() -> None:
+            if not _readable([sock]):
+                with self.lock:
+                    pass
+
+        return receive_exactly(sock, count, before=let_time_pass)
 
     def deafen(self) -> None:
         """End `listen`."""
@@ -323,10 +340,12 @@ class VirtualClock:
         return bool(waits) and not any(wait.done for wait in waits) and not self._unread()
 
     def _unread(self) -> bool:
-        if not self._heard:
-            return False
-        poll = select.poll()
-        for sock in self._heard.values():
-            if sock.fileno() >= 0:
-                poll.register(sock, select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._heard) and _readable(self._heard.values())
+
+
+def _readable(socks: Iterable[socket.socket]) -> bool:
+    poll = select.poll()
+    for sock in socks:
+        if sock.fileno() >= 0:
+            poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

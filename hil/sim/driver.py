@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from hil.errors import HilError
 from hil.hosts.wires.driver import ALL_STREAMS, REQUEST, RESPONSE, Call, Status, Way
-from hil.hosts.wires.frames import receive_exactly, send_with_descriptors
+from hil.hosts.wires.frames import send_with_descriptors
 from hil.model import Direction
 from hil.sim.clock import Signal
 from hil.sim.copies import Copy, Place
@@ -381,7 +381,7 @@ def serve_driver(machine: Machine, transfers: Transfers, sock: socket.socket, cl
         machine.clock.listen(sock)
     try:
         while True:
-            number, _flags, *arguments = REQUEST.unpack(receive_exactly(sock, REQUEST.size))
+            number, _flags, *arguments = REQUEST.unpack(machine.clock.hear(sock, REQUEST.size))
             descriptors: list[int] = []
             try:
                 with machine.clock.lock:

@@ -12,9 +12,9 @@ import contextlib
 import math
 import socket
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
-from hil.hosts.wires.frames import receive_exactly
 from hil.hosts.wires.tinygpu import MMIO_BURST_LIMIT, REQUEST, RESPONSE, Command
 from hil.sim.clock import Disconnected
 from hil.sim.config_space import SIZE
@@ -22,6 +22,8 @@ from hil.sim.faults.base import HelperRequest
 from hil.sim.macos import MacFace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hil.sim.machine import Function, Machine
 
 NO_DRIVER = (
@@ -48,7 +50,7 @@ def serve_tinygpu(machine: Machine, sock: socket.socket, client: str) -> None:
     with machine.clock.lock:
         function = None if refused else _first_gpu(machine)
     if function is None:
-        _turn_away(sock)
+        _turn_away(sock, partial(machine.clock.hear, sock))
         return
     Session(machine, sock, client, function).serve()
 
@@ -59,6 +61,7 @@ class Session:
     def __init__(self, machine: Machine, sock: socket.socket, client: str, function: Function) -> None:
         self._machine = machine
         self._sock = sock
+        self._receive = partial(machine.clock.hear, sock)
         self._client = client
         self._function = function
         self._mapped: dict[int, int] = {}
@@ -74,7 +77,7 @@ class Session:
         try:
             with contextlib.suppress(EOFError, Disconnected):
                 while True:
-                    request = REQUEST.unpack(receive_exactly(self._sock, REQUEST.size))
+                    request = REQUEST.unpack(self._receive(REQUEST.size))
                     if not self._heeds(request[0], request[4]):
                         break
                     self._answer(*request)
@@ -86,7 +89,7 @@ class Session:
         """Whether the server goes on to answer; spends the time it takes until then."""
         asked = _ask(self._machine, self._client, _name(command))
         if asked.refused:
-            _refuse(self._sock, command, nbytes)
+            _refuse(self._sock, self._receive, command, nbytes)
         return not (asked.refused or self._gone())
 
     def _changed(self) -> None:
@@ -131,10 +134,10 @@ class Session:
 
     def _probe(self, base_class: int, nbytes: int, vendor: int) -> None:
         if nbytes > _FILTERS_LIMIT:
-            _drop(self._sock, nbytes)
+            _drop(self._receive, nbytes)
             self._reply(ok=False)
             return
-        payload = receive_exactly(self._sock, nbytes)
+        payload = self._receive(nbytes)
         filters = list(_FILTER.iter_unpack(payload[: nbytes // _FILTER.size * _FILTER.size]))
         config = self._function.config
         right_class = not base_class or config.class_code >> 16 == base_class
@@ -191,9 +194,9 @@ class Session:
 
     def _mmio_write(self, bar: int, offset: int, size: int) -> None:
         if not self._inside(bar, offset, size):
-            _drop(self._sock, size)
+            _drop(self._receive, size)
             return
-        data = receive_exactly(self._sock, size)
+        data = self._receive(size)
         with self._machine.clock.lock:
             self._machine.bar_write(self._function, bar, offset, data)
 
@@ -210,15 +213,15 @@ def _first_gpu(machine: Machine) -> Function | None:
     return min(found, key=lambda function: (function.enclosure is None, function.address), default=None)
 
 
-def _turn_away(sock: socket.socket) -> None:
+def _turn_away(sock: socket.socket, receive: Callable[[int], bytes]) -> None:
     with contextlib.suppress(EOFError):
-        command, _, _, _, nbytes, _ = REQUEST.unpack(receive_exactly(sock, REQUEST.size))
-        _refuse(sock, command, nbytes)
+        command, _, _, _, nbytes, _ = REQUEST.unpack(receive(REQUEST.size))
+        _refuse(sock, receive, command, nbytes)
 
 
-def _refuse(sock: socket.socket, command: int, nbytes: int) -> None:
+def _refuse(sock: socket.socket, receive: Callable[[int], bytes], command: int, nbytes: int) -> None:
     if command in (Command.PROBE, Command.MMIO_WRITE):
-        _drop(sock, nbytes)  # unread bytes would turn the close into a reset of the connection
+        _drop(receive, nbytes)  # unread bytes would turn the close into a reset of the connection
     text = NO_DRIVER.encode()
     sock.sendall(RESPONSE.pack(1, len(text), 0) + text)
 
@@ -237,6 +240,6 @@ def _name(command: int) -> str:
     return Command(command).name if command in set(Command) else str(command)
 
 
-def _drop(sock: socket.socket, nbytes: int) -> None:
+def _drop(receive: Callable[[int], bytes], nbytes: int) -> None:
     while nbytes:
-        nbytes -= len(receive_exactly(sock, min(nbytes, _CHUNK)))
+        nbytes -= len(receive(min(nbytes, _CHUNK)))

@@ -6,14 +6,22 @@ import array
 import json
 import socket
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _HEAD = struct.Struct("<II")  # length of the JSON text, length of the payload
 _LIMIT = 1 << 30
 
 
-def receive_exactly(sock: socket.socket, count: int) -> bytes:
+def receive_exactly(sock: socket.socket, count: int, before: Callable[[], None] | None = None) -> bytes:
     """Exactly `count` bytes.
+
+    Args:
+        sock: blocking.
+        count: of bytes.
+        before: called before each part of them is waited for, or fetched.
 
     Raises:
         EOFError: the other end closed before they came.
@@ -23,6 +31,8 @@ def receive_exactly(sock: socket.socket, count: int) -> bytes:
         return b""
     parts = bytearray()
     while len(parts) < count:
+        if before is not None:
+            before()
         part = sock.recv(min(count - len(parts), 1 << 20))
         if not part:
             raise EOFError(f"connection closed after {len(parts)} of {count} bytes")
