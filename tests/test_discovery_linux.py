@@ -121,6 +121,14 @@ def test_a_speed_that_is_none_is_not_known(workstation, speed):
     assert router(discover(workstation), "0-1").link == LaneLink(lane_gbps=None, lanes=2)
 
 
+@pytest.mark.parametrize(("received", "sent", "lanes"), [("2", "1", 1), ("1", "2", 1), ("1", "3", 1), ("3", "1", 3)])
+def test_a_link_is_as_wide_as_its_narrower_way_but_for_an_asymmetric_one(workstation, received, sent, lanes):
+    workstation.put(f"{TB}/0-1/rx_lanes", received)
+    workstation.put(f"{TB}/0-1/tx_lanes", sent)
+
+    assert router(discover(workstation), "0-1").link == LaneLink(lane_gbps=20.0, lanes=lanes)
+
+
 def test_the_sending_side_stands_in_where_receiving_is_not_told(workstation):
     workstation.drop("0-1/rx_")
     workstation.put(f"{TB}/0-1/tx_lanes", "1")

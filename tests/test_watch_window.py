@@ -224,6 +224,20 @@ def test_an_uncorrectable_error_that_is_only_logged_is_seen_through_a_window(ben
     assert [str(count) for count in seen.aer] == ["0000:00:07.0 nonfatal CmpltTO: 1", f"{GPU} fatal not named: 1"]
 
 
+def test_a_port_that_contained_an_error_alarms_where_nothing_was_pulled_and_only_on_the_way(bench):
+    host, machine = bench.context.host, bench.rig.machine
+    window = opened(host, bench.gpu)
+    for port in ("0000:00:07.0", "0000:00:1c.0"):
+        bench.rig.do(machine.log, f"pcieport {port}: DPC: containment event, status:0x1f01 source:0x0000")
+    seen, _ = turned(host, window)
+
+    assert [str(count) for count in seen.aer] == ["0000:00:07.0 fatal DPC: 1"]
+    assert link_alarms(seen, address=GPU) == (
+        "bridge 0000:00:07.0 counted 1 uncorrectable error (fatal DPC), expected none",
+    )
+    assert unexplained(seen, ["unplug"]).aer == ()
+
+
 def test_an_enclosures_link_that_carries_less_than_before_alarms_and_one_that_left_does_not():
     lanes = "/sys/bus/thunderbolt/devices/0-1/rx_lanes"
     host = FilesHost(files={lanes: b"2\n", lanes.replace("lanes", "speed"): b"20.0 Gb/s\n"})

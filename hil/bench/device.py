@@ -74,6 +74,8 @@ class Device:
         """Rungs of the recovery ladder that were climbed since this was last cleared."""
         self.saved_config: dict[str, Any] | None = None
         """Its config space as it was when it was well, since it was last plugged in; for a reset to put back."""
+        self.kept: dict[str, Any] = {}
+        """What fixtures remember of it from one test to the next, by name: how it first was, say."""
         self._process: DeviceProcess | InlineProcess | None = None
 
     def __repr__(self) -> str:

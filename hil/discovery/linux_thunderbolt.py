@@ -140,14 +140,16 @@ def _route_above(route: int) -> int:
 
 
 def _link(text: Mapping[str, str]) -> LaneLink:
-    """The upstream link as received; as sent where only that is told."""
-    speed, lanes = None, None
-    for way in ("tx", "rx"):
+    """The upstream link, by the way that carries less, or by the one that is told."""
+    speeds, counts = [], []
+    for way in ("rx", "tx"):
         match = _SPEED.fullmatch(text[f"{way}_speed"])
-        speed = float(match[1]) or speed if match else speed
+        speeds += [float(match[1])] if match and float(match[1]) else []
         count = number(text[f"{way}_lanes"])
-        lanes = count if count and count <= _MOST_LANES else lanes
-    return LaneLink(lane_gbps=speed, lanes=lanes)
+        counts += [count] if count and count <= _MOST_LANES else []
+    # An asymmetric link of USB4 v2 has three lanes one way and one the other, four in all: it is told as received.
+    lanes = counts[:1] if sum(counts) == _MOST_LANES else counts
+    return LaneLink(lane_gbps=min(speeds, default=None), lanes=min(lanes, default=None))
 
 
 def _kind(role: RouterRole, generation: int | None, version: str, link: LaneLink) -> LinkKind:

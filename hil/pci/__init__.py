@@ -1,7 +1,7 @@
 """Config space, BARs and reset of one PCI function, by whatever way the host has to it."""
 
 from hil.pci.bars import Bar, disagreements, memory_bars
-from hil.pci.base import DEFAULT_RESET, FunctionAccess
+from hil.pci.base import COMMAND, DEFAULT_RESET, FunctionAccess
 from hil.pci.binding import bind, bound_driver, unbind
 from hil.pci.capabilities import decode_link, find_capability, maximum_link, negotiated_link, read_number, serial_number
 from hil.pci.config import KEPT_BY_RESETS, ConfigSnapshot, Register, differences, restore, snapshot
@@ -15,6 +15,7 @@ from hil.pci.sysfs import SysfsFunction
 from hil.pci.tinygpu import TinyGpuFunction, open_tinygpu, socket_path
 
 __all__ = [
+    "COMMAND",
     "CORRECTED",
     "DEFAULT_RESET",
     "KEPT_BY_RESETS",

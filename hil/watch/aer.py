@@ -24,6 +24,9 @@ _LINE: Final = re.compile(r"(\S+)\s+([0-9]+)")
 _MESSAGE: Final = re.compile(rf"\bAER: .*(Corr|Uncorr)ect\w+(?: \((\S+)\))? error .*\b({_BDF.pattern})")
 _ERROR: Final = re.compile(rf"({_BDF.pattern}): .*Bus Error: severity=(Corr|Uncorr)ect\w+(?: \((\S+)\))?")
 _NAME: Final = re.compile(rf"({_BDF.pattern}):\s+(?:AER:\s+)?\[ ?[0-9]+\] (\w+)")
+_CONTAINED: Final = re.compile(rf"({_BDF.pattern}): DPC: containment event")
+CONTAINED: Final = "DPC"
+"""Of an error that made a port take its link down (Downstream Port Containment)."""
 UNNAMED: Final = "not named"
 """Of an error whose function could not be asked any more which it was."""
 
@@ -101,12 +104,17 @@ def difference(before: AerCounters, after: AerCounters) -> tuple[AerCount, ...]:
 def logged(lines: Iterable[LogLine], functions: Iterable[str], counted: Iterable[AerCount]) -> tuple[AerCount, ...]:
     """Uncorrectable errors of `functions` in the kernel log, of those that have none among the `counted`.
 
-    The counters of a function that is unplugged go with it, and its errors stay in the log.
+    The counters of a function that is unplugged go with it, and its errors stay in the log. That a port contained one
+    is nowhere but there.
     """
-    silent = set(functions) - {count.address for count in counted if count.severity != "correctable"}
+    watched = set(functions)
+    silent = watched - {count.address for count in counted if count.severity != "correctable"}
     grave: dict[str, str] = {}
     named: dict[str, dict[str, str]] = {}
     for line in lines:
+        if (contained := _CONTAINED.search(line.text)) and contained[1] in watched:
+            named.setdefault(contained[1], {})[CONTAINED] = "fatal"
+            continue
         if error := _ERROR.search(line.text):
             address, word, severity = error.groups()
         elif message := _MESSAGE.search(line.text):

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from hil.watch.aer import UNNAMED, AerCount
+from hil.watch.aer import CONTAINED, UNNAMED, AerCount
 from hil.watch.kernel import Observations, WatchedLine
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _EXCEPTION: Final = re.compile(
     r"exception|(?<!de)fault|\berror\b|violation|\binvalid|unmapped|not mapped|denied|illegal|\babort|unexpected|panic",
     re.IGNORECASE,
 )
-_ERRORS_OF_ABSENCE: Final = frozenset({"SDES", "CmpltTO", "UnsupReq", UNNAMED})
+_ERRORS_OF_ABSENCE: Final = frozenset({"SDES", "CmpltTO", "UnsupReq", CONTAINED, UNNAMED})
 """Uncorrectable errors of a link that goes down, and of requests to a function that is not there."""
 
 

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from hil.hosts import Host
 
 _BROKEN: Final = re.compile(
-    # Linux: mm/fault.c, traps.c, watchdog.c, hung_task.c, rcu/tree_stall.h, panic.c. A program's own protection fault
-    # is told with its instruction pointer; a warning counts only from the drivers on the way to a GPU, and a task that
-    # is blocked only where it may wait for one: others wait for a disk.
+    # Linux: mm/fault.c, traps.c, watchdog.c, hung_task.c, rcu/tree_stall.h, irq/spurious.c, panic.c. A program's own
+    # protection fault is told with its instruction pointer; a warning counts only from the drivers on the way to a GPU,
+    # and a task that is blocked only where it may wait for one: others wait for a disk.
     r"\bBUG: |kernel BUG at |\bOops\b|Internal error: .*\[#\d+\]|general protection fault(?!.* ip:)"
     r"|soft lockup - |hard LOCKUP|\brcu.*detected .*stall"
     r"|task (?:nv|irq/\d+-(?:nv|pciehp|aerdrv)|kworker|python|pytest)\S* blocked for more than \d+ seconds"
+    r"|irq \d+: nobody cared"
     r"|Kernel panic|\bpanic\(cpu \d"
     r"|WARNING: (?=CPU: \d|\S+:\d+ at ).*(?:nvidia|drivers/(?:pci|thunderbolt|iommu)/|\[thunderbolt\]|dmar)"
 )

@@ -65,4 +65,4 @@ def test_load_costs_no_link_errors(link: Link) -> None:
     A corrected error is a symbol that had to be sent again: a marginal cable, retimer or slot; a healthy link counts a
     few in a month. Linux counts at every bridge (AER); macOS at none, so that only the GPU's own end can be asked.
     """
-    link.hold_errors(seconds=6.0)
+    link.hold_errors()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from hil.bench import Bench
+from hil.fixtures.announcements import Announcements
 from hil.fixtures.client import Client
+from hil.fixtures.identity import Identity
 from hil.fixtures.removal import Removal, Taking
 from hil.fixtures.transfer import Transfer
 from hil.model import MIB
@@ -15,13 +18,17 @@ PULL, UNBIND, REMOVE = (pytest.mark.needs(need) for need in ("hotplug", "unbind"
 
 # Pulled with nothing open: tests of hot plug.
 @pytest.mark.parametrize("way", [pytest.param("unbind", marks=UNBIND), pytest.param("remove", marks=REMOVE)])
-def test_device_works_after_it_was_taken_with_nothing_open(removal: Removal, transfer: Transfer, way: Taking) -> None:
+def test_device_works_after_it_was_taken_with_nothing_open(
+    removal: Removal, identity: Identity, transfer: Transfer, way: Taking
+) -> None:
     """The kernel takes it from its driver, or from the bus, and gives it back: bytes pass.
 
     A failure means that the driver does not undo at removal what it did at probe, so that it works once a boot.
     """
+    before = identity.now()
     removal.take(way)
     removal.give(way)
+    identity.must_be(before, f"the {way}")
     transfer.round_trip(MIB)
 
 
@@ -102,3 +109,21 @@ def test_a_client_under_load_that_stays_open_is_refused_beside_a_fresh_one_that_
     transfer.round_trip(MIB)
     client.close()
     transfer.round_trip(MIB)
+
+
+@pytest.mark.needs("events")
+@pytest.mark.parametrize(
+    "way", [pytest.param("remove", marks=REMOVE), pytest.param("revoke", marks=pytest.mark.needs("revocation"))]
+)
+def test_host_announces_what_it_takes_and_what_it_gives_back(
+    hil_bench: Bench, removal: Removal, announcements: Announcements, way: Taking
+) -> None:
+    """Programs that wait for events learn of functions that the kernel takes from the bus, and of those it finds again.
+
+    A failure means a desktop, or a container, that goes on with a GPU that is gone, or never learns of its return.
+    """
+    before = hil_bench.inventory
+    removal.take(way)
+    announcements.must_tell("remove", before, within=5.0, way=way)
+    removal.give(way)
+    announcements.must_tell("add", hil_bench.inventory, within=5.0, way=way)

@@ -39,6 +39,7 @@ def test_each_reset_brings_the_device_back_as_it_was(
         identity.must_be(before, f"a reset by {kind}")
         link.pcie_must_be(link_before, f"a reset by {kind}")
         transfer.round_trip(MIB)
+    link.hold_errors()
 
 
 @pytest.mark.needs("unbind")

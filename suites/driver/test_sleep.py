@@ -9,6 +9,7 @@ import pytest
 
 from hil.bench import Device
 from hil.fixtures.identity import Identity
+from hil.fixtures.link import Link
 from hil.fixtures.measure import Measure
 from hil.fixtures.sleep import Sleep
 from hil.fixtures.telemetry import Telemetry
@@ -18,6 +19,18 @@ from hil.model import MIB
 pytestmark = [pytest.mark.needs("gpu", "sleep"), pytest.mark.severity("critical")]
 
 
+def test_device_is_the_same_after_a_wake(sleep: Sleep, identity: Identity, link: Link) -> None:
+    """Ids, memory, functions, BARs, enclosure and its link are what they were before the sleep.
+
+    A failure at the link means a tunnel that trained to less; at the bus, functions or BARs that were not put back.
+    """
+    before, own = identity.now(), link.pcie_under_load()
+    sleep()
+    identity.must_be(before, "the sleep")
+    link.pcie_must_be(own, "the sleep")
+    link.hold_errors()
+
+
 def test_device_is_usable_after_a_wake(sleep: Sleep, transfer: Transfer, measure: Measure) -> None:
     """The host is back soon after its wake, the device opens, and bytes pass.
 
@@ -25,16 +38,6 @@ def test_device_is_usable_after_a_wake(sleep: Sleep, transfer: Transfer, measure
     """
     measure("wake", sleep(), unit="s", at_most=30.0)
     transfer.round_trip(16 * MIB)
-
-
-def test_device_is_the_same_after_a_wake(sleep: Sleep, identity: Identity) -> None:
-    """Ids, memory, functions, BARs, enclosure and its link are what they were before the sleep.
-
-    A failure at the link means a tunnel that trained to less; at the bus, functions or BARs that were not put back.
-    """
-    before = identity.now()
-    sleep()
-    identity.must_be(before, "the sleep")
 
 
 @pytest.mark.parametrize("nbytes", [4096, 64 * MIB])
@@ -70,11 +73,11 @@ def test_driver_survives_the_wake(sleep: Sleep, telemetry: Telemetry, device: De
     telemetry.must_be_quiet("the sleep")
 
 
-def test_device_survives_sleep_after_sleep(sleep: Sleep, transfer: Transfer) -> None:
+def test_device_survives_sleep_after_sleep(sleep: Sleep, transfer: Transfer, measure: Measure) -> None:
     """Three sleeps in a row, with bytes passing after each.
 
     A failure of a later one alone means state that each wake wears down: a leak, or a boot that works once.
     """
-    for _ in range(3):
-        sleep()
+    for turn in range(3):
+        measure(f"wake {turn + 1}", sleep(), unit="s", at_most=30.0)
         transfer.round_trip(MIB)

@@ -8,7 +8,7 @@ from hil.bench import Device
 from hil.fixtures.hotplug import HotPlug
 from hil.fixtures.identity import Identity
 from hil.fixtures.neighbours import Neighbours
-from hil.fixtures.removal import Removal
+from hil.fixtures.removal import Removal, Taking
 from hil.fixtures.topology import Topology
 from hil.model import MIB
 
@@ -49,13 +49,26 @@ def test_a_replug_leaves_other_devices_and_their_memory_alone(hotplug: HotPlug, 
     neighbours.must_be_untouched("a re-plug")
 
 
-@pytest.mark.needs("unbind", "second device")
-def test_unbinding_leaves_other_devices_and_their_memory_alone(removal: Removal, neighbours: Neighbours) -> None:
-    """As above, while the kernel takes this one from its driver and gives it back: they share the driver."""
+@pytest.mark.needs("second device")
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param("unbind", marks=pytest.mark.needs("unbind")),
+        pytest.param("remove", marks=pytest.mark.needs("remove")),
+        pytest.param("revoke", marks=pytest.mark.needs("revocation")),
+    ],
+)
+def test_what_is_taken_leaves_other_devices_and_their_memory_alone(
+    removal: Removal, neighbours: Neighbours, way: Taking
+) -> None:
+    """As above, while the kernel takes this one from its driver, from the bus or from the tunnel, and gives it back.
+
+    They share all three. A failure means that one of them counts its devices, and was one off.
+    """
     neighbours.mark()
-    removal.take("unbind")
-    removal.give("unbind")
-    neighbours.must_be_untouched("an unbind")
+    removal.take(way)
+    removal.give(way)
+    neighbours.must_be_untouched(f"this one's {way}")
 
 
 @pytest.mark.needs("reset", "second device")

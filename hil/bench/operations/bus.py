@@ -9,6 +9,7 @@ from hil.bench.operations.session import Session, close_session
 from hil.errors import DeviceFault, DeviceGone, DriverError, NotSupported
 from hil.model import Gpu, from_dict
 from hil.pci import (
+    COMMAND,
     FunctionAccess,
     SysfsFunction,
     differences,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from hil.bench.worker import Context
 
+_TAKES_PART = 0b110
+"""Bits of COMMAND: it answers memory requests, and may make its own."""
 READY_WITHIN = 1.0
 """Seconds from a reset until every function answers (PCI Express Base Specification 6.0, 6.6.1)."""
 BARS = (0, 1, 3)
@@ -131,7 +134,8 @@ def portrait(context: Context, *, gpu: dict[str, Any], functions: Sequence[str] 
         ``bars``: sizes in bytes by number, as text, of those that are there; ``chip``: BOOT_0 and BOOT_42, `None`
         where its memory decoding is off, as it is while no driver has it; ``serial``: its device serial number,
         `None` if it has none; ``ids``: vendor and device id that each of `functions` answers with, by address (on a
-        Mac empty: TinyGPU serves the GPU's own function alone).
+        Mac empty: TinyGPU serves the GPU's own function alone); ``commands``: in the same way, the bits of COMMAND that
+        let it be reached and do DMA.
 
     """
     access = open_function(context.host, from_dict(Gpu, gpu))
@@ -140,16 +144,21 @@ def portrait(context: Context, *, gpu: dict[str, Any], functions: Sequence[str] 
     finally:
         access.close()
     linux = context.host.facts().system == "Linux"
-    return {**facts, "ids": {address: _ids(context, address) for address in functions if linux}}
+    told = {address: _ids_and_command(context, address) for address in functions if linux}
+    return {
+        **facts,
+        "ids": {address: ids for address, (ids, _) in told.items()},
+        "commands": {address: command for address, (_, command) in told.items()},
+    }
 
 
-def _ids(context: Context, address: str) -> str:
+def _ids_and_command(context: Context, address: str) -> tuple[str, int]:
     access = SysfsFunction(context.host, address)
     with suppress(DeviceFault):  # what it reads as is told below
         # The kernel waits for the function that it resets, and for no other of the card.
         wait_ready(access, context.host.clock, READY_WITHIN)
     ids = read_number(access, 0, 4)
-    return f"{ids & 0xFFFF:04x}:{ids >> 16:04x}"
+    return f"{ids & 0xFFFF:04x}:{ids >> 16:04x}", read_number(access, COMMAND, 2) & _TAKES_PART
 
 
 def _bars(access: FunctionAccess) -> dict[str, int]:

@@ -65,9 +65,18 @@ def session(context: Context) -> Session:
 def open_session(context: Context, *, name: str, target: str) -> dict[str, Any]:
     """Open the device `target` with engine `name`, unless it is open; facts of the device as its engine sees it."""
     if "session" not in context.state:
+        began = context.host.clock.now()
         context.state["session"] = Session(engine(name).open(context.host, target))
+        context.state["opened in"] = context.host.clock.now() - began
     facts: dict[str, Any] = to_dict(session(context).engine.describe())
     return facts
+
+
+def opened_in(context: Context) -> float:
+    """Seconds on the host's clock that the last opening by `open_session` took."""
+    seconds = context.state["opened in"]
+    assert isinstance(seconds, float)  # noqa: S101  (noted above)
+    return seconds
 
 
 def close_session(context: Context) -> None:

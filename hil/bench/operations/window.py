@@ -79,7 +79,7 @@ def write_through(context: Context, *, gpu: dict[str, Any], nbytes: int, at: int
         fill(data, epoch=epoch, buffer_id=SHOWN)
         before = _state(access)
         access.mmio_write(BAR, start + at, bytes(data))
-        access.mmio_read(BAR, start + at, 4)  # writes are posted: a read pushes them out before it
+        back = access.mmio_read(BAR, start + at, nbytes)  # writes are posted: a read pushes them out before it
         after = _state(access)
         seen = _download(work, there, span)
     around = verify(seen[:at], epoch=epoch, buffer_id=AROUND)
@@ -87,6 +87,7 @@ def write_through(context: Context, *, gpu: dict[str, Any], nbytes: int, at: int
         around = verify(seen[at + nbytes :], epoch=epoch, buffer_id=AROUND, first_byte=at + nbytes)
     return {
         "burst": _told(verify(seen[at : at + nbytes], epoch=epoch, buffer_id=SHOWN)),
+        "back": _told(verify(back, epoch=epoch, buffer_id=SHOWN)),
         "around": _told(around),
         "boot_0": [before[0], after[0]],
         "link": [before[1], after[1]],
