@@ -6,6 +6,7 @@ import pytest
 
 from hil.fixtures.contexts import Contexts
 from hil.fixtures.transfer import Transfer
+from hil.fixtures.vram import Vram
 from hil.model import KIB, MIB
 
 pytestmark = pytest.mark.severity("critical")
@@ -35,3 +36,15 @@ def test_a_second_process_is_served_or_refused(contexts: Contexts, transfer: Tra
     transfer.round_trip(64 * KIB)
     contexts.second_process(MIB)
     transfer.round_trip(64 * KIB)
+
+
+def test_memory_that_one_process_freed_holds_nothing_of_it_for_another(vram: Vram) -> None:
+    """A process fills memory, frees it by a call and goes on; another finds nothing of it in the memory that it gets.
+
+    Within a process freed memory may come back as it was: it is the process's own. A failure is a driver that wipes
+    memory when its owner ends, and not when it is given back before that: one program's data in another's hands.
+    """
+    vram.imprint(8 * MIB)
+    vram.forget()
+    pages = vram.imprinted_pages_of_another(16 * MIB)
+    assert pages == 0, f"fresh memory: expected no page of what another process freed, seen {pages} of 2048"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import resource
 import sys
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from hil.bench.operations.session import session
+from hil.copy import Rows
 from hil.errors import OutOfMemory
 from hil.integrity import decode, fill
-from hil.model import MIB
+from hil.model import MIB, Direction
 
 IMPRINT = 7
 """Number of the buffer in the pattern that one owner leaves and the next must not see."""
@@ -55,7 +56,7 @@ def exhaust(context: Context, *, nbytes: int) -> dict[str, Any]:
     }
 
 
-def cycle(context: Context, *, nbytes: int, cycles: int, copied: int = 0) -> dict[str, int]:
+def cycle(context: Context, *, nbytes: int, cycles: int, copied: int = 0, moved: int = 0) -> dict[str, int]:
     """Allocate and free `nbytes` bytes `cycles` times, never two at once.
 
     Args:
@@ -63,6 +64,8 @@ def cycle(context: Context, *, nbytes: int, cycles: int, copied: int = 0) -> dic
         nbytes: of each allocation.
         cycles: how often.
         copied: bytes that are sent there and waited for each time; 0 = none.
+        moved: bytes that are moved within the device, and waited for, each time; 0 = none. Into what is freed, as
+            rows into it (where the engine has pitched copies), out of it, as rows out of it, in turn.
 
     Returns:
         ``free_before``, ``free_after`` in bytes.
@@ -70,17 +73,33 @@ def cycle(context: Context, *, nbytes: int, cycles: int, copied: int = 0) -> dic
     """
     work = session(context)
     here = work.borrow(copied) if copied else None
+    stays = work.alloc(moved) if moved else None
     free_before, _ = work.engine.memory()
-    for _ in range(cycles):
+    for turn in range(cycles):
         there = work.engine.alloc(nbytes)
         if here is not None:
             work.engine.upload(there, here, copied)
+            work.engine.synchronize()
+        if stays is not None:
+            source, target = (there, stays) if turn & 2 else (stays, there)
+            _move(work.engine, target, source, moved, pitched=bool(turn & 1))
             work.engine.synchronize()
         work.engine.free(there)
     free_after, _ = work.engine.memory()
     if here is not None:
         work.give_back(here)
+    if stays is not None:
+        work.engine.free(stays)
     return {"free_before": free_before, "free_after": free_after}
+
+
+def _move(card: CopyEngine, target: DeviceBuffer, source: DeviceBuffer, nbytes: int, *, pitched: bool) -> None:
+    """Move `nbytes` bytes within the device, as two rows where that is wanted and can be."""
+    if pitched and card.pitched:
+        half = nbytes // 2
+        card.copy_rows(Direction.D2D, target, source, Rows(row_bytes=half, rows=2, src_pitch=half, dst_pitch=half))
+    else:
+        card.move(target, source, nbytes)
 
 
 def host_cycle(context: Context, *, nbytes: int, cycles: int) -> dict[str, int]:
@@ -180,6 +199,11 @@ def imprint(context: Context, *, nbytes: int, epoch: int) -> int:
     work.give_back(here)
     context.state[f"imprint {there.address}"] = there
     return there.address
+
+
+def forget_imprint(context: Context, *, address: int) -> None:
+    """Free what `imprint` left at device address `address` by a call; the session stays open."""
+    session(context).engine.free(cast("DeviceBuffer", context.state.pop(f"imprint {address}")))
 
 
 def find_imprint(context: Context, *, nbytes: int, epoch: int) -> int:
