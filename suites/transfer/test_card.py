@@ -50,6 +50,17 @@ def test_march_c_in_small_steps_finds_no_neighbour_that_is_disturbed(
     marching.march(nbytes, block=block)
 
 
+@pytest.mark.parametrize("block", [4 * KIB, 64 * KIB])
+def test_reading_changes_neither_what_is_read_nor_its_neighbours(marching: Marching, block: int) -> None:
+    """A block read 300 times, through the link and within the device; the ones below and above it are looked at, too.
+
+    Reads disturb rows of DRAM beside the one that they open ("row hammer"; Kim et al., ISCA 2014); a few hundred must
+    never do so, and a cache on the card may take most of them. A failure: cells far too weak, or a driver that maps or
+    refreshes by counting accesses, and miscounts.
+    """
+    marching.reread(block, times=37, looks=4)
+
+
 def test_nothing_fades_in_five_seconds(marching: Marching) -> None:
     """32 MiB, half of them inverted, left alone for 5 s: more than a hundred refresh intervals (JEDEC: 32 ms at most).
 

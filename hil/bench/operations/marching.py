@@ -25,6 +25,7 @@ AT_ONCE = 32 * MIB
 """Bytes that are on their way at a time."""
 EXPLAINED = 64
 """Wrong blocks of a pass that are gone into; the others are counted: a card that is half wrong would take hours."""
+READ = ("below the one that is read", "which is read", "above the one that is read")
 ELEMENTS = ((1, True), (1, False), (-1, True), (-1, False))
 """March C- behind its first element: the order of addresses, and whether the inverse is written; each reads first.
 van de Goor, "Testing Semiconductor Memories", 1991: {⇕(w0); ⇑(r0,w1); ⇑(r1,w0); ⇓(r0,w1); ⇓(r1,w0); ⇕(r0)}."""
@@ -127,6 +128,42 @@ def fade(context: Context, *, nbytes: int, seconds: float, epoch: int) -> dict[s
         for place, report in zip(half, _read(work, half, epoch, inverted=inverted), strict=True)
     ]
     engine.free(there)
+    return verdict(checked)
+
+
+def reread(context: Context, *, block: int, times: int, looks: int, epoch: int) -> dict[str, Any]:
+    """Read a block of device memory again and again, and look at it and at both its neighbours now and then.
+
+    Args:
+        context: of this process.
+        block: bytes of each of the three.
+        times: reads between two looks, as many through the link and within the device. An odd number: a bit that
+            turns at every so many reads shall not have turned back by the next look.
+        looks: how often; none behind the first that finds something.
+        epoch: 2 … 4095, of the pattern.
+
+    Returns:
+        See `verdict`; a part is a block.
+
+    """
+    work, engine = session(context), session(context).engine
+    there, aside, here = work.alloc(len(READ) * block), work.alloc(block), work.borrow(block)
+    start = engine.window(there) or 0
+    places = [Block(there, n * block, block, start + n * block) for n in range(len(READ))]
+    _write(work, places, epoch, inverted=False)
+    checked: list[tuple[str, Report]] = []
+    for look in range(1, looks + 1):
+        for _ in range(times):
+            engine.download(here, there, block, src_offset=block)
+            engine.move(aside, there, block, src_offset=block)
+        engine.synchronize()
+        names = (f"{place}, {which}, after {2 * times * look} reads" for place, which in zip(places, READ, strict=True))
+        checked = list(zip(names, _read(work, places, epoch, inverted=False), strict=True))
+        if not all(report.intact for _, report in checked):
+            break
+    for memory in (there, aside):
+        engine.free(memory)
+    work.give_back(here)
     return verdict(checked)
 
 
