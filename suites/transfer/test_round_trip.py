@@ -73,6 +73,17 @@ def test_copy_within_the_device_is_intact(transfer: Transfer, nbytes: int) -> No
     transfer.round_trip(nbytes, via_device=True)
 
 
+@pytest.mark.parametrize("pinned", [True, False], ids=["pinned", "pageable"])
+@pytest.mark.parametrize("nbytes", [64 * KIB, 4 * MIB + 4 * KIB + 3])
+def test_zeros_and_ones_replace_what_was_there(transfer: Transfer, nbytes: int, pinned: bool) -> None:
+    """Zeros, then ones, over other data: up, on within the device, and down.
+
+    A page of one value is what drivers and memories save the work of: a fast clear that only sets a tag, compression,
+    a page of zeros shared by all. *Not written* in a failure: the old data are still there, on the side that it names.
+    """
+    transfer.constants(nbytes, pinned=pinned)
+
+
 @pytest.mark.soak
 def test_an_hour_of_round_trips_is_intact(transfer: Transfer) -> None:
     """What a marginal link lets through once in a terabyte. Not part of a default run: ``-m soak``.

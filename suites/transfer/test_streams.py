@@ -6,6 +6,7 @@ import pytest
 
 from hil.fixtures.copies import Copies
 from hil.fixtures.neighbours import Neighbours
+from hil.fixtures.transfer import Transfer
 from hil.model import MIB
 
 pytestmark = pytest.mark.severity("blocker")
@@ -52,6 +53,15 @@ def test_streams_up_down_and_within_the_device_keep_their_data(copies: Copies) -
 def test_streams_from_pageable_memory_keep_their_data(copies: Copies) -> None:
     """Four streams through the driver's staging buffers, of which there are often few and for all of them."""
     copies.streams(BOTH_WAYS * 2, 4 * MIB, pinned=False)
+
+
+def test_streams_amid_allocations_keep_their_data(transfer: Transfer) -> None:
+    """Three streams, one each way, 12 MiB in copies of 4 MiB, while other memory is allocated and freed; some is held.
+
+    To allocate and to free changes page tables and flushes what caches them. A failure is a copy that used an entry
+    meanwhile, or, in the memory that was only held, an allocation that cleared or mapped what is somebody else's.
+    """
+    transfer.amid_allocations([*BOTH_WAYS, "D2D"], 12 * MIB, pieces=3)
 
 
 @pytest.mark.quick

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from hil.bench.operations.session import Session, session
 from hil.bench.operations.verdicts import verdict
 from hil.integrity import Report, fill, verify
-from hil.model import Direction
+from hil.model import KIB, MIB, Direction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hil.bench.worker import Context
     from hil.copy import DeviceBuffer, HostBuffer
 
+OTHERS = (1, 64 * KIB, 2 * MIB + 1, 32 * MIB)
+"""Bytes that are allocated and freed meanwhile: of each of the driver's pages, and of several."""
 FIRST = 16
 """Number of the first stream's data in the pattern; the next has the next."""
 
@@ -60,11 +64,43 @@ def crossing(
             _copy(work, lane, at, size)
     engine.synchronize()
     checked: list[tuple[str, Report]] = [(str(lane), _arrived(work, lane, nbytes, epoch)) for lane in lanes]
+    _free(work, lanes)
+    return verdict(checked)
+
+
+def amid_allocations(
+    context: Context, *, directions: list[str], nbytes: int, pieces: int, epoch: int
+) -> dict[str, Any]:
+    """As `crossing`, with other memory allocated and freed behind each piece, and some that is only held meanwhile.
+
+    Returns:
+        See `verdict`; a part is a stream, or the memory that was held.
+
+    """
+    work = session(context)
+    lanes = [_lane(work, n, Direction(way), nbytes, epoch, pinned=True) for n, way in enumerate(directions)]
+    held = _lane(work, len(lanes), Direction.D2H, nbytes, epoch, pinned=True)
+    size = nbytes // pieces
+    for at in range(0, nbytes, size):
+        for lane in lanes:
+            _copy(work, lane, at, size)
+        others = [work.alloc(room) for room in OTHERS]
+        for other in others:
+            work.engine.free(other)
+    work.engine.synchronize()
+    checked: list[tuple[str, Report]] = [(str(lane), _arrived(work, lane, nbytes, epoch)) for lane in lanes]
+    _copy(work, held, 0, nbytes)
+    work.engine.synchronize()
+    checked.append(("memory that was held and not copied to", _arrived(work, held, nbytes, epoch)))
+    _free(work, [*lanes, held])
+    return verdict(checked)
+
+
+def _free(work: Session, lanes: Sequence[Lane]) -> None:
     for lane in lanes:
         for buffer in filter(None, (lane.source, lane.target)):
-            engine.free(buffer)
+            work.engine.free(buffer)
         work.give_back(lane.host)
-    return verdict(checked)
 
 
 def _lane(work: Session, number: int, way: Direction, nbytes: int, epoch: int, *, pinned: bool) -> Lane:
