@@ -60,3 +60,13 @@ def test_rows_from_pageable_memory_arrive(copies: Copies) -> None:
     copies.rows(
         "H2D", row_bytes=16 * KIB, rows=2 * MIB // (16 * KIB), src_pitch=24 * KIB, dst_pitch=20 * KIB, pinned=False
     )
+
+
+def test_rows_into_pageable_memory_arrive(copies: Copies) -> None:
+    """The way back: what comes out of staging has to be laid out with the pitch of the destination.
+
+    A failure here, and not with pinned memory, is in that step: it takes the source's pitch, or loses a row's end.
+    """
+    copies.rows(
+        "D2H", row_bytes=16 * KIB, rows=2 * MIB // (16 * KIB), src_pitch=24 * KIB, dst_pitch=20 * KIB, pinned=False
+    )
