@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from hil.copy.base import Rows
 from hil.errors import BenchFault, HilError, NotSupported
 from hil.model import Direction, size_text
 from hil.throughput.samples import Samples
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hil.copy.base import CopyEngine, DeviceBuffer, HostBuffer
+
+PADDING = 512
+"""Bytes between the device's rows of a pitched copy: as cudaMallocPitch aligns them."""
 
 
 def check(engine: CopyEngine, directions: Sequence[Direction], nbytes: int, rounds: int, warmups: int) -> None:
@@ -40,30 +44,53 @@ def copier(
     *,
     pinned: bool = True,
     zeros: bool = False,
+    offset: int = 0,
+    rows: int = 1,
 ) -> Callable[[int], None]:
     """A function that submits one copy to a stream; what it copies from is freed with `stack`.
 
-    It holds the pattern, or `zeros`, which some machines copy faster than any other data.
+    It holds the pattern, or `zeros`, which some machines copy faster than any other data. The copy begins `offset`
+    bytes behind the start of both buffers. With several `rows` it is a pitched one: the host's rows lie one behind the
+    other, the device's `PADDING` bytes apart, as images do.
     """
     from hil.integrity import fill  # noqa: PLC0415  (numpy: the controller, which copies nothing, need not load it)
 
-    first = stack.enter_context(_device_memory(engine, nbytes))
-    second = stack.enter_context(_device_memory(engine, nbytes)) if direction is Direction.D2D else first
+    size = offset + nbytes + (rows * PADDING if rows > 1 else 0)
+    first = stack.enter_context(_device_memory(engine, size))
+    second = stack.enter_context(_device_memory(engine, size)) if direction is Direction.D2D else first
     with ExitStack() as filling:
         keep = filling if direction is Direction.D2D else stack
-        host = keep.enter_context(_host_memory(engine, nbytes, pinned=pinned))
+        host = keep.enter_context(_host_memory(engine, size, pinned=pinned))
         if zeros:
-            host.view[:] = bytes(nbytes)  # written, for pages that nobody wrote to are not there
+            host.view[:] = bytes(size)  # written, for pages that nobody wrote to are not there
         else:
             fill(host.view, epoch=0, buffer_id=0)
         if direction is not Direction.H2D:
-            engine.upload(first, host, nbytes)
+            engine.upload(first, host, size)
             engine.synchronize()
+    if rows > 1:
+        shape, up = _shape(direction, nbytes, offset, rows), direction is Direction.H2D
+        target = host if direction is Direction.D2H else second
+        return lambda stream: engine.copy_rows(direction, target, host if up else first, shape, stream=stream)
+    at = {"dst_offset": offset, "src_offset": offset}
     if direction is Direction.D2D:
-        return lambda stream: engine.move(second, first, nbytes, stream=stream)
+        return lambda stream: engine.move(second, first, nbytes, stream=stream, **at)
     if direction is Direction.H2D:
-        return lambda stream: engine.upload(first, host, nbytes, stream=stream)
-    return lambda stream: engine.download(host, first, nbytes, stream=stream)
+        return lambda stream: engine.upload(first, host, nbytes, stream=stream, **at)
+    return lambda stream: engine.download(host, first, nbytes, stream=stream, **at)
+
+
+def _shape(direction: Direction, nbytes: int, offset: int, rows: int) -> Rows:
+    row_bytes = nbytes // rows
+    apart = row_bytes + PADDING
+    return Rows(
+        row_bytes=row_bytes,
+        rows=rows,
+        src_pitch=row_bytes if direction is Direction.H2D else apart,
+        dst_pitch=row_bytes if direction is Direction.D2H else apart,
+        src_offset=offset,
+        dst_offset=offset,
+    )
 
 
 @contextmanager

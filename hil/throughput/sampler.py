@@ -41,23 +41,30 @@ def sample(
     *,
     pinned: bool = True,
     zeros: bool = False,
+    offset: int = 0,
+    rows: int = 1,
 ) -> Samples:
     """Time `rounds` copies of `nbytes` bytes, each waited for, after `warmups` copies that are not counted.
 
     Host memory, `pinned` or pageable, holds the pattern, so that neither untouched pages nor data that compress
     well make a copy look fast; `zeros` are for a comparison with tools that copy these. Buffers are allocated
-    once and freed at the end, also after an error.
+    once and freed at the end, also after an error. `offset` and `rows` give a copy its shape, see `copier`; `nbytes`
+    is a multiple of `rows`.
 
     Raises:
-        NotSupported: the engine has no copies in this `direction`.
+        NotSupported: the engine has no copies in this `direction`, or no pitched ones.
         ValueError: a number is out of range.
         BenchFault: a clock did not advance over a copy: it is too coarse for this size.
         DeviceFault: what the driver or the device did wrong.
 
     """
     check(engine, (direction,), nbytes, rounds, warmups)
+    if offset < 0 or rows < 1 or nbytes % rows:
+        raise ValueError(
+            f"`offset` must be at least 0 and `nbytes` a multiple of `rows`, not {offset}, {nbytes}, {rows}"
+        )
     with ExitStack() as stack:
-        copy = copier(engine, direction, nbytes, stack, pinned=pinned, zeros=zeros)
+        copy = copier(engine, direction, nbytes, stack, pinned=pinned, zeros=zeros, offset=offset, rows=rows)
         times: list[tuple[float, float]] = []
         for _ in range(warmups + rounds):
             began = clock.now()

@@ -20,17 +20,26 @@ _SENSELESS = "throughput: no sensors"
 
 
 def measure(
-    context: Context, *, direction: str, nbytes: int, rounds: int, warmups: int, pinned: bool = True, streams: int = 1
+    context: Context,
+    *,
+    direction: str,
+    nbytes: int,
+    rounds: int,
+    warmups: int,
+    pinned: bool = True,
+    streams: int = 1,
+    offset: int = 0,
+    rows: int = 1,
 ) -> dict[str, Any]:
     """`rounds` samples of one copy of `nbytes` bytes after `warmups` more; a `Samples` as a dict.
 
-    With several `streams`, of as many copies at once.
+    With several `streams`, of as many copies at once, which have neither `offset` nor rows.
     """
     engine, clock, way = session(context).engine, context.host.clock, Direction(direction)
     if streams > 1:
         taken = sample_streams(engine, clock, way, nbytes, streams=streams, rounds=rounds, warmups=warmups)
     else:
-        taken = sample(engine, clock, way, nbytes, rounds, warmups, pinned=pinned)
+        taken = sample(engine, clock, way, nbytes, rounds, warmups, pinned=pinned, offset=offset, rows=rows)
     facts: dict[str, Any] = to_dict(taken)
     return facts
 
