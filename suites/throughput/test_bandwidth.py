@@ -12,6 +12,15 @@ from hil.model import GB, KIB, MIB, Direction
 pytestmark = pytest.mark.severity("normal")
 STALL = 0.005
 """Seconds: far more than the link's own retries or a change of clocks cost, and less than a poll that comes late."""
+SLOWEST_MEMORY = 20.0
+"""GB/s of copies within a device: the slowest memory of an NVIDIA card since Ampere has 96 GB/s (64 bits at 12 Gb/s);
+a copy, which reads and writes, gets 48 of them at the most; this is less than half of them."""
+OVER_LINK = 2.0
+"""How many times faster copies within the device are than those to it: they cross no link. One that went to the host
+and back would have the link's rate at the most."""
+SHAPED = 0.5
+"""Share of a plain copy's rate for one in wide rows, or at an odd address: engines take rows and bytes as they come,
+broken lines are few in 64 KiB, and the link, slower than any engine, hides what they cost."""
 ACROSS = [Direction.H2D.value, Direction.D2H.value]
 
 
@@ -38,7 +47,37 @@ def test_rate_is_steady(throughput: Throughput, measure: Measure, direction: str
 
 
 @pytest.mark.needs("gpu")
+def test_copies_within_the_device_have_its_memorys_rate(throughput: Throughput, measure: Measure) -> None:
+    """A copy within the device is at least twice as fast as one to it, and faster than the slowest card's memory.
+
+    A failure means data that leave the card and come back, a driver that moves them by a core instead of an engine, or
+    a memory clock that stays in its idle state.
+    """
+    to_it = throughput.sample(Direction.H2D, 16 * MIB, rounds=5, warmups=2)
+    within = throughput.sample(Direction.D2D, 16 * MIB, rounds=5, warmups=2)
+    least = max(OVER_LINK * to_it.rate / GB, SLOWEST_MEMORY)
+    measure(f"D2D of {throughput.device.alias}", within.rate / GB, unit="GB/s", at_least=least)
+
+
+@pytest.mark.needs("gpu")
 @pytest.mark.parametrize("direction", ACROSS)
+@pytest.mark.parametrize(("rows", "offset"), [(256, 0), (1, 7)], ids=["rows", "odd"])
+def test_shaped_copies_are_nearly_as_fast_as_plain_ones(
+    throughput: Throughput, measure: Measure, direction: str, rows: int, offset: int
+) -> None:
+    """16 MiB in rows of 64 KiB, or seven bytes off any boundary, have at least half of a plain copy's rate.
+
+    Images are pitched, and slices of arrays begin anywhere. A failure means a driver that hands in each row, or each
+    line, as a copy of its own.
+    """
+    plain = throughput.sample(Direction(direction), 16 * MIB, rounds=5, warmups=2)
+    shaped = throughput.sample(Direction(direction), 16 * MIB, rounds=5, warmups=2, rows=rows, offset=offset)
+    what = f"{direction} of {throughput.device.alias} {'in rows' if rows > 1 else 'at an odd address'}"
+    measure(what, shaped.rate / GB, unit="GB/s", at_least=SHAPED * plain.rate / GB)
+
+
+@pytest.mark.needs("gpu")
+@pytest.mark.parametrize("direction", list(map(str, Direction)))
 def test_no_copy_among_many_stalls(throughput: Throughput, measure: Measure, direction: str) -> None:
     """Two hundred copies of 256 KiB: the slowest takes less than five times the median and 5 ms.
 
@@ -47,7 +86,12 @@ def test_no_copy_among_many_stalls(throughput: Throughput, measure: Measure, dir
     """
     samples = throughput.sample(Direction(direction), 256 * KIB, rounds=200)
     usual = samples.nbytes / samples.rate
-    measure(f"{direction}, slowest copy", max(samples.seconds), unit="s", at_most=5 * usual + STALL)
+    measure(
+        f"{direction} of {throughput.device.alias}, slowest copy",
+        max(samples.seconds),
+        unit="s",
+        at_most=5 * usual + STALL,
+    )
 
 
 @pytest.mark.needs("band")

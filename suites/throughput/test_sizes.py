@@ -8,7 +8,6 @@ from hil.fixtures.measure import Measure
 from hil.fixtures.throughput import Throughput
 from hil.fixtures.workload import Workload
 from hil.model import GB, MIB, Direction
-from hil.throughput import UNIFIED, predicted_break_even, predicted_streamed
 
 pytestmark = pytest.mark.severity("minor")
 
@@ -41,9 +40,5 @@ def test_work_on_resident_data_pays_off_where_it_was_predicted(
     path = throughput.sweep(Direction.H2D, [4096, MIB, 8 * MIB])
     residency = workload.residency(path, throughput.sample(Direction.D2D, 8 * MIB))
     seen = workload.reuse(8 * MIB, reads=(1, 4, 16))
-    expected = predicted_streamed(residency, seen.nbytes, seen.reads[-1])
-    measure("streamed, over prediction", seen.streamed[-1] / expected, unit="×", at_least=0.5, at_most=2.0)
     measure("streamed over resident, 16 reads", seen.streamed[-1] / seen.resident[-1], unit="×", at_least=1.0)
-    predicted, measured = predicted_break_even(residency, seen.nbytes), seen.break_even(UNIFIED)
-    if predicted is not None and measured is not None:
-        measure("reads to break even, over prediction", measured / predicted, unit="×", at_least=0.5, at_most=2.0)
+    workload.must_be_as_predicted(residency, seen)
