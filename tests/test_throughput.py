@@ -292,3 +292,10 @@ def test_numbers_out_of_range_are_refused_by_name(wrong: dict[str, int]):
     clock = TickingClock()
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}`"):
         sample_both(SteadyEngine(clock), clock, **{"nbytes": KIB, **wrong})
+
+
+@pytest.mark.parametrize("wrong", [{"offset": -1}, {"rows": 0}, {"rows": 3}])
+def test_shapes_that_cannot_be_are_refused_with_their_numbers(wrong: dict[str, int]):
+    clock = TickingClock()
+    with pytest.raises(ValueError, match="`offset` must be at least 0 and `nbytes` a multiple of `rows`, not "):
+        sample(SteadyEngine(clock), clock, Direction.H2D, KIB, **wrong)
