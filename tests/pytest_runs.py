@@ -125,6 +125,18 @@ class Suite:
         return sorted(path.name for path in self.tmp.iterdir())
 
 
+def with_foreign_fault(file: str, fault: str, *arguments: str) -> Finished:
+    """Our suites with `fault` of `tests/<file>.py`, up to the first failure, in one process.
+
+    Of a seed of its own: one byte in 256 is by chance what it was before.
+    """
+    lab = Suite(ROOT)
+    foreign = f"--hil-fault={ROOT / 'tests' / file}.py:{fault}"
+    done = lab.run(*arguments, "-x", "--hil-inline", "--hil-seed=1", foreign)
+    lab.tmp.rmdir()
+    return done
+
+
 @contextmanager
 def suite(folder: Path, *, conftest: str = CONFTEST):
     """A `Suite` in `folder`, an existing one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_runs import ROOT, Suite
+from pytest_runs import with_foreign_fault
 
 pytestmark = pytest.mark.slow  # whole runs of pytest
 ONE, TWO = "sim:macbook-pro-usb4", "sim:linux-two-enclosures"
@@ -25,12 +25,7 @@ ONE, TWO = "sim:macbook-pro-usb4", "sim:linux-two-enclosures"
     ],
 )
 def test_a_fault_that_nobody_has_thought_of_fails_a_test(fault, test, bench, words):
-    lab = Suite(ROOT)
-    foreign = f"--hil-fault={ROOT / 'tests/foreign_copies.py'}:{fault}"
+    done = with_foreign_fault("foreign_copies", fault, f"suites/{test}", f"--hil-bench={bench}")
 
-    # Of a seed of its own: one byte in 256 is by chance what it was before.
-    done = lab.run(f"suites/{test}", "-x", "--hil-inline", "--hil-seed=1", f"--hil-bench={bench}", foreign)
-
-    lab.tmp.rmdir()
     assert done.code == 1
     assert words in done.line("E  "), done.out

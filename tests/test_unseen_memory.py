@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_runs import ROOT, Suite
+from pytest_runs import with_foreign_fault
 
 pytestmark = pytest.mark.slow  # whole runs of pytest
 
@@ -26,21 +26,9 @@ pytestmark = pytest.mark.slow  # whole runs of pytest
     ],
 )
 def test_a_fault_of_memory_that_nobody_has_thought_of_fails_a_test(fault, test, chosen, words):
-    lab = Suite(ROOT)
-    foreign = f"--hil-fault={ROOT / 'tests/foreign_memory.py'}:{fault}"
-
-    # Of a seed of its own: one byte in 256 is by chance what it was before.
-    done = lab.run(
-        f"suites/{test}",
-        "-k",
-        chosen,
-        "-x",
-        "--hil-inline",
-        "--hil-seed=1",
-        "--hil-bench=sim:macbook-pro-usb4",
-        foreign,
+    done = with_foreign_fault(
+        "foreign_memory", fault, f"suites/{test}", "-k", chosen, "--hil-bench=sim:macbook-pro-usb4"
     )
 
-    lab.tmp.rmdir()
     assert done.code == 1
     assert words in done.out, done.out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_runs import ROOT, Suite
+from pytest_runs import with_foreign_fault
 
 pytestmark = pytest.mark.slow  # whole runs of pytest
 ONE, TWO = "sim:macbook-pro-usb4", "sim:linux-two-enclosures"
@@ -26,14 +26,9 @@ GPU = "rtx-4080-ut4g-dock"
     ],
 )
 def test_a_rate_that_nobody_has_thought_of_fails_a_test(fault, test, chosen, bench, words):
-    lab = Suite(ROOT)
-    foreign = f"--hil-fault={ROOT / 'tests/foreign_rates.py'}:{fault}"
-
-    done = lab.run(
-        f"suites/throughput/test_{test}.py",
-        *("-x", "-k", chosen, "--hil-inline", "--hil-seed=1", f"--hil-bench={bench}", foreign),
+    done = with_foreign_fault(
+        "foreign_rates", fault, f"suites/throughput/test_{test}.py", "-k", chosen, f"--hil-bench={bench}"
     )
 
-    lab.tmp.rmdir()
     assert done.code == 1
     assert words in done.line("E  "), done.out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pytest_runs import ROOT, Suite
+from pytest_runs import with_foreign_fault
 
 pytestmark = pytest.mark.slow  # whole runs of pytest
 MAC, LINUX = "sim:macbook-pro-usb4", "sim:linux-two-enclosures"
@@ -27,20 +27,9 @@ MAC, LINUX = "sim:macbook-pro-usb4", "sim:linux-two-enclosures"
     ],
 )
 def test_what_stays_wrong_is_seen_where_it_began(fault, test, chosen, bench, words):
-    lab = Suite(ROOT)
-    foreign = f"--hil-fault={ROOT / 'tests/foreign_states.py'}:{fault}"
-
-    done = lab.run(
-        f"suites/driver/test_{test}.py",
-        "-k",
-        chosen,
-        "-x",
-        "--hil-inline",
-        "--hil-seed=1",
-        f"--hil-bench={bench}",
-        foreign,
+    done = with_foreign_fault(
+        "foreign_states", fault, f"suites/driver/test_{test}.py", "-k", chosen, f"--hil-bench={bench}"
     )
 
-    lab.tmp.rmdir()
     assert done.code == 1, done.out
     assert words in done.out

@@ -177,8 +177,7 @@ class Removals:
             return Away(device=device, what=what, functions=(), along=(device,))
         inventory = self._bench.inventory
         if way == "remove":
-            slot = own.address.rpartition(".")[0]
-            card = {f.address for f in inventory.functions if f.address.rpartition(".")[0] == slot} | {own.address}
+            card = {f.address for f in inventory.card(own)} | {own.address}
             # The GPU's own function last: what belongs to it goes first.
             functions = tuple(sorted(card, reverse=True))
             return Away(device=device, what=[{"address": a} for a in functions], functions=functions, along=(device,))

@@ -217,6 +217,11 @@ class Inventory:
         below = [one for one in self.routers if one.parent == router.name]
         return (router, *(deeper for one in below for deeper in self.behind(one)))
 
+    def card(self, function: PciFunction) -> tuple[PciFunction, ...]:
+        """The functions of the card that `function` belongs to, itself among them if it is there."""
+        slot = function.address.rpartition(".")[0]
+        return tuple(one for one in self.functions if one.address.rpartition(".")[0] == slot)
+
     def gpu(self, device: str) -> Gpu | None:
         """The GPU of device id `device`, by either of its ids (`Gpu.id`, `Gpu.path_id`); `None` if there is none."""
         by_id = (gpu for gpu in self.gpus if gpu.id == device)
